@@ -1,0 +1,2 @@
+//! Looks around.
+fn main() {}
