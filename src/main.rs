@@ -1,2 +1,7 @@
-//! bin
-fn main(){}
+//! The program `albs-node`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    albs_node::cli::main()
+}

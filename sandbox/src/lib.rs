@@ -1,1 +1,32 @@
-//! Sandbox.
+//! Runs one command in isolation. Knows nothing of packages.
+//!
+//! A [`SandboxSpec`] says everything about a sandbox; [`plan`](plan::plan) turns it into single
+//! operations without touching the host; [`Sandbox::spawn`] starts the program `sandbox-init`,
+//! which carries them out and becomes pid 1; [`Sandbox::wait`] gives an [`Outcome`].
+//!
+//! `unsafe` is in the private module `sys` only.
+
+#![deny(unsafe_code)]
+
+pub mod cgroup;
+mod error;
+mod handle;
+mod hint;
+pub mod host;
+pub mod ids;
+pub mod init;
+pub mod outcome;
+pub mod plan;
+mod rlimit;
+pub mod seccomp;
+pub mod spec;
+#[allow(unsafe_code, reason = "the system layer")]
+mod sys;
+pub mod wire;
+
+pub use error::{PlanError, SandboxError};
+pub use handle::{Killer, Sandbox};
+pub use host::HostFacts;
+pub use ids::IdMapping;
+pub use outcome::{Enforcement, Exit, Layer, Outcome, StartFailure, Usage};
+pub use spec::SandboxSpec;

@@ -1,0 +1,280 @@
+//! Control groups: one group per sandbox, made under the caller's own group.
+//!
+//! Planning is pure ([`plan`]); [`Cgroup::create`] makes the directories and writes the limits.
+//! Version 2 is used where the caller's group is delegated and has the memory and pids
+//! controllers, else the version 1 hierarchies that the caller may write to.
+
+mod facts;
+mod v1;
+mod v2;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use facts::{CgroupFacts, Hierarchy};
+
+use crate::error::PlanError;
+use crate::outcome::{Enforcement, Rusage, Usage};
+use crate::spec::Limits;
+
+/// Prefix of the directories that we make, so that left-overs can be told from others' groups.
+pub const PREFIX: &str = "albs-node.";
+
+/// Which groups to make and what to write into them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CgroupPlan {
+    version: Version,
+    /// Groups: controller (version 1; empty for version 2) and directory of the caller's group.
+    parents: Vec<(String, PathBuf)>,
+    /// Values to write: directory index, file, value, whether it may fail.
+    writes: Vec<Write>,
+    /// Limits that were asked for as optional and cannot be enforced here.
+    unenforced: Vec<String>,
+    name: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    None,
+    V1,
+    V2,
+}
+
+/// One value for one control file.
+#[derive(Debug, Clone, PartialEq)]
+struct Write {
+    parent: usize,
+    file: &'static str,
+    value: String,
+    /// Whether a missing file is no failure.
+    optional: bool,
+}
+
+/// A control group could not be made, limited, read or removed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct CgroupError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl CgroupError {
+    pub(crate) fn hint(&self) -> Option<String> {
+        (self.source.raw_os_error() == Some(libc::EBUSY)).then(|| {
+            "other processes live in the delegated control group; start in a group of its own: \
+             systemd-run --user --scope -p Delegate=yes albs-node …"
+                .to_owned()
+        })
+    }
+}
+
+/// Plans the group of a sandbox. Without usable hierarchies the plan is empty, and a required
+/// limit is an error.
+///
+/// # Errors
+///
+/// [`PlanError::Limit`]: a required limit cannot be enforced here.
+pub fn plan(name: &str, limits: &Limits, facts: &CgroupFacts) -> Result<CgroupPlan, PlanError> {
+    let mut plan = CgroupPlan {
+        version: Version::None,
+        parents: Vec::new(),
+        writes: Vec::new(),
+        unenforced: Vec::new(),
+        name: name.to_owned(),
+    };
+    if let Some(own) = facts.usable_v2() {
+        v2::plan(&mut plan, limits, own)?;
+    } else {
+        v1::plan(&mut plan, limits, facts)?;
+    }
+    Ok(plan)
+}
+
+impl CgroupPlan {
+    /// What is known of the enforcement before the group exists.
+    pub fn enforcement(&self) -> Enforcement {
+        if self.version == Version::None {
+            Enforcement::Off("no control group hierarchy is writable for this user".to_owned())
+        } else if self.unenforced.is_empty() {
+            Enforcement::Full
+        } else {
+            Enforcement::Partial(format!("not enforced here: {}", self.unenforced.join(", ")))
+        }
+    }
+
+    /// Notes a limit that no controller can enforce.
+    fn give_up(
+        &mut self,
+        limit: &'static str,
+        required: bool,
+        facts_reason: &str,
+    ) -> Result<(), PlanError> {
+        if required {
+            return Err(PlanError::Limit {
+                limit,
+                reason: facts_reason.to_owned(),
+                hint: "run as root, or in a delegated group of control groups version 2: \
+                       systemd-run --user --scope -p Delegate=yes albs-node …"
+                    .to_owned(),
+            });
+        }
+        self.unenforced.push(limit.to_owned());
+        Ok(())
+    }
+}
+
+/// The control groups of one running sandbox. Removed by [`Cgroup::remove`] or when dropped.
+#[derive(Debug)]
+pub struct Cgroup {
+    version: Version,
+    /// Controller and directory.
+    groups: Vec<(String, PathBuf)>,
+}
+
+impl Cgroup {
+    /// Makes the groups of the plan and writes its limits.
+    ///
+    /// # Errors
+    ///
+    /// A directory or file of the hierarchy cannot be written.
+    pub fn create(plan: &CgroupPlan) -> Result<Cgroup, CgroupError> {
+        let mut cgroup = Cgroup { version: plan.version, groups: Vec::new() };
+        let unique = unique_name(&plan.name);
+        for (controller, parent) in &plan.parents {
+            let parent = match plan.version {
+                Version::V2 => v2::prepare(parent)?,
+                _ => parent.clone(),
+            };
+            let dir = parent.join(&unique);
+            attempt("make the control group", &dir, fs::create_dir(&dir))?;
+            cgroup.groups.push((controller.clone(), dir));
+        }
+        for write in &plan.writes {
+            let path = cgroup.groups[write.parent].1.join(write.file);
+            match fs::write(&path, &write.value) {
+                Err(error) if write.optional && error.kind() == io::ErrorKind::NotFound => {}
+                result => attempt("write the control group file", &path, result)?,
+            }
+        }
+        Ok(cgroup)
+    }
+
+    /// The files through which a process joins the groups.
+    pub fn procs_files(&self) -> Vec<PathBuf> {
+        self.groups.iter().map(|(_, dir)| dir.join("cgroup.procs")).collect()
+    }
+
+    /// The directories of the groups.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        self.groups.iter().map(|(_, dir)| dir.clone()).collect()
+    }
+
+    /// What the processes of the groups used; numbers that no group tells come from `rusage`.
+    pub fn usage(&self, rusage: &Rusage) -> Usage {
+        let mut usage = Usage {
+            cpu_user_us: rusage.user_us,
+            cpu_system_us: rusage.system_us,
+            memory_peak_bytes: (rusage.max_rss_bytes > 0).then_some(rusage.max_rss_bytes),
+            ..Usage::default()
+        };
+        match self.version {
+            Version::None => {}
+            Version::V1 => self.groups.iter().for_each(|(c, dir)| v1::read(c, dir, &mut usage)),
+            Version::V2 => self.groups.iter().for_each(|(_, dir)| v2::read(dir, &mut usage)),
+        }
+        usage
+    }
+
+    /// Removes the groups. The last processes may still be on their way out, so a busy group is
+    /// tried again for a second.
+    ///
+    /// # Errors
+    ///
+    /// A group still has processes after that time.
+    pub fn remove(mut self) -> Result<(), CgroupError> {
+        self.remove_groups()
+    }
+
+    fn remove_groups(&mut self) -> Result<(), CgroupError> {
+        let mut result = Ok(());
+        for (_, dir) in self.groups.drain(..) {
+            if let Err(error) = attempt("remove the control group", &dir, remove_dir(&dir)) {
+                result = Err(error);
+            }
+        }
+        result
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // A group that could not be removed is swept at a later start.
+        let _ = self.remove_groups();
+    }
+}
+
+/// Removes a control group directory, waiting for at most a second for its last processes.
+pub(crate) fn remove_dir(dir: &Path) -> io::Result<()> {
+    let mut delay = std::time::Duration::from_micros(200);
+    for _ in 0..14 {
+        match fs::remove_dir(dir) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                std::thread::sleep(delay);
+                delay = (delay * 2).min(std::time::Duration::from_millis(128));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            result => return result,
+        }
+    }
+    fs::remove_dir(dir)
+}
+
+/// Removes groups whose makers are gone: a maker that was killed, together with its
+/// `sandbox-init`, could not do it. Groups that still have processes are left alone.
+pub fn sweep(facts: &CgroupFacts) {
+    let own = facts.usable_v2().map(|h| v2::base(&h.own_directory()));
+    let parents = facts.v1.iter().map(|(_, h)| h.own_directory()).chain(own);
+    for parent in parents {
+        let Ok(entries) = fs::read_dir(&parent) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if name.to_str().and_then(maker).is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = fs::remove_dir(entry.path());
+            }
+        }
+    }
+}
+
+/// `albs-node.PID.COUNT.NAME`: unique on the host, and tells whose it is.
+fn unique_name(name: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{PREFIX}{}.{count}.{name}", std::process::id())
+}
+
+/// The process id in a name of [`unique_name`].
+fn maker(name: &str) -> Option<&str> {
+    let pid = name.strip_prefix(PREFIX)?.split('.').next()?;
+    pid.bytes().all(|b| b.is_ascii_digit()).then_some(pid)
+}
+
+fn attempt(action: &'static str, path: &Path, result: io::Result<()>) -> Result<(), CgroupError> {
+    result.map_err(|source| CgroupError { action, path: path.to_owned(), source })
+}
+
+/// A control file that holds one number.
+fn number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// The value of `key` in a control file of `key value` lines.
+fn keyed(path: &Path, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests;

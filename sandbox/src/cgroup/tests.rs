@@ -1,0 +1,131 @@
+use super::*;
+use crate::spec::Limit;
+
+fn limits() -> Limits {
+    Limits {
+        memory_bytes: Some(Limit::required(1 << 30)),
+        swap_bytes: Some(Limit::optional(0)),
+        pids: Some(Limit::required(100)),
+        cpus: Some(Limit::required(1.5)),
+    }
+}
+
+/// A host whose files are those of `files`.
+fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, CgroupFacts) {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, content) in files {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let facts = CgroupFacts::probe_at(dir.path());
+    (dir, facts)
+}
+
+const V2_MOUNT: &str = "30 24 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
+
+#[test]
+fn v2_delegated_scope() {
+    let (dir, facts) = host(&[
+        ("proc/self/cgroup", "0::/user.slice/run.scope\n"),
+        ("proc/self/mountinfo", V2_MOUNT),
+        ("sys/fs/cgroup/user.slice/run.scope/cgroup.procs", ""),
+        ("sys/fs/cgroup/user.slice/run.scope/cgroup.type", "domain\n"),
+        ("sys/fs/cgroup/user.slice/run.scope/cgroup.controllers", "cpu memory pids\n"),
+        ("sys/fs/cgroup/user.slice/run.scope/cgroup.subtree_control", "memory\n"),
+    ]);
+    let plan = plan("t", &limits(), &facts).unwrap();
+    assert_eq!(plan.version, Version::V2);
+    let own = dir.path().join("sys/fs/cgroup/user.slice/run.scope");
+    let written: Vec<_> = plan.writes.iter().map(|w| (w.file, w.value.as_str())).collect();
+    assert_eq!(
+        written,
+        [
+            ("memory.max", "1073741824"),
+            ("memory.oom.group", "1"),
+            ("memory.swap.max", "0"),
+            ("pids.max", "100"),
+            ("cpu.max", "150000 100000"),
+        ]
+    );
+
+    let cgroup = Cgroup::create(&plan).unwrap();
+    let aside = fs::read_to_string(own.join("albs-node-supervisor/cgroup.procs")).unwrap();
+    assert_eq!(aside, std::process::id().to_string());
+    assert_eq!(fs::read_to_string(own.join("cgroup.subtree_control")).unwrap(), "+pids +cpu");
+    let group = &cgroup.directories()[0];
+    assert!(group.starts_with(&own));
+    assert_eq!(fs::read_to_string(group.join("pids.max")).unwrap(), "100");
+
+    fs::write(group.join("cpu.stat"), "usage_usec 30\nuser_usec 20\nsystem_usec 10\n").unwrap();
+    fs::write(group.join("memory.peak"), "4096\n").unwrap();
+    fs::write(group.join("memory.events"), "oom 1\noom_kill 2\noom_group_kill 1\n").unwrap();
+    fs::write(group.join("io.stat"), "8:0 rbytes=1 wbytes=2\n8:1 rbytes=10 wbytes=20\n").unwrap();
+    let usage = cgroup.usage(&Rusage::default());
+    assert_eq!((usage.cpu_user_us, usage.cpu_system_us, usage.oom_kills), (20, 10, 2));
+    assert_eq!((usage.io_read_bytes, usage.io_write_bytes), (Some(11), Some(22)));
+    assert_eq!(usage.memory_peak_bytes, Some(4096));
+    // A plain directory is not empty as a control group would be; removal must say so.
+    assert!(cgroup.remove().is_err());
+}
+
+#[test]
+fn v2_without_the_cpu_controller() {
+    let (_dir, facts) = host(&[
+        ("proc/self/cgroup", "0::/a\n"),
+        ("proc/self/mountinfo", V2_MOUNT),
+        ("sys/fs/cgroup/a/cgroup.procs", ""),
+        ("sys/fs/cgroup/a/cgroup.controllers", "memory pids\n"),
+    ]);
+    let error = plan("t", &limits(), &facts).unwrap_err();
+    assert!(error.hint().unwrap().contains("Delegate=yes"), "{error}");
+    let mut optional = limits();
+    optional.cpus = Some(Limit::optional(1.0));
+    let plan = plan("t", &optional, &facts).unwrap();
+    assert_eq!(plan.enforcement(), Enforcement::Partial("not enforced here: cpu".to_owned()));
+}
+
+#[test]
+fn hybrid_host_uses_the_v1_hierarchies() {
+    let (dir, facts) = host(&[
+        ("proc/self/cgroup", "4:memory:/a\n3:cpu,cpuacct:/\n2:pids:/\n0::/\n"),
+        (
+            "proc/self/mountinfo",
+            "30 24 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+             31 24 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n\
+             32 24 0:28 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
+             33 24 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+        ),
+        ("sys/fs/cgroup/memory/a/cgroup.procs", ""),
+        ("sys/fs/cgroup/cpu/cgroup.procs", ""),
+        ("sys/fs/cgroup/pids/cgroup.procs", ""),
+        ("sys/fs/cgroup/unified/cgroup.procs", ""),
+        ("sys/fs/cgroup/unified/cgroup.controllers", "hugetlb\n"),
+    ]);
+    let plan = plan("t", &limits(), &facts).unwrap();
+    assert_eq!(plan.version, Version::V1);
+    assert_eq!(plan.parents.len(), 3, "cpu and cpuacct are one hierarchy: {:?}", plan.parents);
+    let cgroup = Cgroup::create(&plan).unwrap();
+    let memory = &cgroup.directories()[0];
+    assert!(memory.starts_with(dir.path().join("sys/fs/cgroup/memory/a")));
+    assert_eq!(fs::read_to_string(memory.join("memory.limit_in_bytes")).unwrap(), "1073741824");
+    fs::write(memory.join("memory.oom_control"), "oom_kill_disable 0\noom_kill 3\n").unwrap();
+    assert_eq!(cgroup.usage(&Rusage::default()).oom_kills, 3);
+}
+
+#[test]
+fn nothing_usable() {
+    let (_dir, facts) = host(&[]);
+    assert!(plan("t", &limits(), &facts).is_err());
+    let plan = plan("t", &Limits::default(), &facts).unwrap();
+    assert!(matches!(plan.enforcement(), Enforcement::Off(_)));
+    assert!(Cgroup::create(&plan).unwrap().procs_files().is_empty());
+}
+
+#[test]
+fn names_tell_their_maker() {
+    let name = unique_name("build");
+    assert_eq!(maker(&name), Some(std::process::id().to_string().as_str()));
+    assert_eq!(maker("albs-node.x.1.build"), None);
+    assert_eq!(maker("other"), None);
+}

@@ -1,0 +1,115 @@
+//! Version 1: one group in each hierarchy that has a controller of interest.
+//! Source: the kernel's documents in admin-guide/cgroup-v1.
+
+use std::fs;
+use std::path::Path;
+
+use super::{CgroupFacts, CgroupPlan, Version, Write, keyed, number, v2};
+use crate::error::PlanError;
+use crate::outcome::{Usage, UsageSource};
+use crate::spec::Limits;
+
+/// Period of the processor quota in µs; the kernel's default.
+const PERIOD_US: u64 = 100_000;
+
+pub(super) fn plan(
+    plan: &mut CgroupPlan,
+    limits: &Limits,
+    facts: &CgroupFacts,
+) -> Result<(), PlanError> {
+    for (controller, hierarchy) in &facts.v1 {
+        let dir = hierarchy.own_directory();
+        // Controllers may be mounted together, as cpu and cpuacct often are.
+        let known = plan.parents.iter().any(|(_, parent)| *parent == dir);
+        if hierarchy.writable && !known {
+            plan.parents.push((controller.clone(), dir));
+            plan.version = Version::V1;
+        }
+    }
+    let parent_of = |plan: &CgroupPlan, controller: &str| {
+        let dir = facts.usable_v1(controller)?.own_directory();
+        plan.parents.iter().position(|(_, parent)| *parent == dir)
+    };
+    let reason = if facts.v1.is_empty() && facts.v2.is_none() {
+        "no control group hierarchy is mounted"
+    } else {
+        "no control group hierarchy that has its controller is writable for this user"
+    };
+    if let Some(limit) = limits.memory_bytes {
+        match parent_of(plan, "memory") {
+            Some(parent) => {
+                let value = limit.value.to_string();
+                plan.write(parent, "memory.limit_in_bytes", value, false);
+                // Memory and swap together; missing where the kernel does not count swap.
+                let swap = limits.swap_bytes.map_or(0, |swap| swap.value);
+                let both = limit.value.saturating_add(swap).to_string();
+                plan.write(parent, "memory.memsw.limit_in_bytes", both, true);
+            }
+            None => plan.give_up("memory", limit.required, reason)?,
+        }
+    }
+    if let Some(limit) = limits.pids {
+        match parent_of(plan, "pids") {
+            Some(parent) => plan.write(parent, "pids.max", limit.value.to_string(), false),
+            None => plan.give_up("pids", limit.required, reason)?,
+        }
+    }
+    if let Some(limit) = limits.cpus {
+        match parent_of(plan, "cpu") {
+            Some(parent) => {
+                let quota = v2::quota_us(limit.value, PERIOD_US).to_string();
+                plan.write(parent, "cpu.cfs_period_us", PERIOD_US.to_string(), false);
+                plan.write(parent, "cpu.cfs_quota_us", quota, false);
+            }
+            None => plan.give_up("cpu", limit.required, reason)?,
+        }
+    }
+    Ok(())
+}
+
+impl CgroupPlan {
+    fn write(&mut self, parent: usize, file: &'static str, value: String, optional: bool) {
+        self.writes.push(Write { parent, file, value, optional });
+    }
+}
+
+/// Reads what the hierarchy at `dir` counts. Files of absent controllers do not exist, so all
+/// are tried.
+pub(super) fn read(_controller: &str, dir: &Path, usage: &mut Usage) {
+    usage.source = UsageSource::CgroupV1;
+    if let (Some(user), Some(system)) =
+        (number(&dir.join("cpuacct.usage_user")), number(&dir.join("cpuacct.usage_sys")))
+    {
+        usage.cpu_user_us = user / 1000;
+        usage.cpu_system_us = system / 1000;
+    }
+    if let Some(peak) = number(&dir.join("memory.max_usage_in_bytes")) {
+        usage.memory_peak_bytes = Some(peak);
+    }
+    if let Some(kills) = keyed(&dir.join("memory.oom_control"), "oom_kill") {
+        usage.oom_kills = kills;
+    }
+    if let Some(peak) = number(&dir.join("pids.peak")) {
+        usage.pids_peak = Some(peak);
+    }
+    if let Some(refused) = keyed(&dir.join("pids.events"), "max") {
+        usage.pids_refused = refused;
+    }
+    let io = ["blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"]
+        .iter()
+        .find_map(|file| fs::read_to_string(dir.join(file)).ok());
+    if let Some(text) = io {
+        usage.io_read_bytes = Some(io_total(&text, "Read"));
+        usage.io_write_bytes = Some(io_total(&text, "Write"));
+    }
+}
+
+/// Sum over the devices of blkio files: `8:0 Read 4096`.
+fn io_total(text: &str, operation: &str) -> u64 {
+    text.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            (words.next()? == operation).then(|| words.next()?.parse::<u64>().ok())?
+        })
+        .fold(0, u64::saturating_add)
+}

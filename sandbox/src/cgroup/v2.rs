@@ -1,0 +1,123 @@
+//! Version 2: one group in the delegated subtree. Source: the kernel's cgroup-v2 document.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{CgroupError, CgroupPlan, Hierarchy, Version, Write, attempt, keyed, number};
+use crate::error::PlanError;
+use crate::outcome::{Usage, UsageSource};
+use crate::spec::Limits;
+
+/// Group into which we move ourselves, since a group with processes cannot give controllers to
+/// its children.
+const SUPERVISOR: &str = "albs-node-supervisor";
+/// Controllers that are handed to the sandboxes where they exist.
+const WANTED: [&str; 4] = ["memory", "pids", "cpu", "io"];
+/// Period of the processor quota in µs; the kernel's default.
+const PERIOD_US: u64 = 100_000;
+
+pub(super) fn plan(
+    plan: &mut CgroupPlan,
+    limits: &Limits,
+    own: &Hierarchy,
+) -> Result<(), PlanError> {
+    plan.version = Version::V2;
+    plan.parents.push((String::new(), own.own_directory()));
+    let has = |controller: &str| own.controllers.iter().any(|c| c == controller);
+    let mut write = |file, value: String, optional| {
+        plan.writes.push(Write { parent: 0, file, value, optional });
+    };
+    if let Some(limit) = limits.memory_bytes {
+        write("memory.max", limit.value.to_string(), false);
+        // One victim would leave a build that hangs or fails in odd ways.
+        write("memory.oom.group", "1".to_owned(), true);
+    }
+    if let Some(limit) = limits.swap_bytes {
+        // Missing where the kernel has no swap accounting.
+        write("memory.swap.max", limit.value.to_string(), !limit.required);
+    }
+    if let Some(limit) = limits.pids {
+        write("pids.max", limit.value.to_string(), false);
+    }
+    match limits.cpus {
+        Some(limit) if has("cpu") => {
+            write("cpu.max", format!("{} {PERIOD_US}", quota_us(limit.value, PERIOD_US)), false);
+        }
+        Some(limit) => plan.give_up(
+            "cpu",
+            limit.required,
+            "the cpu controller is not delegated to this user",
+        )?,
+        None => {}
+    }
+    Ok(())
+}
+
+/// Quota per period; the kernel's minimum is 1 ms.
+pub(super) fn quota_us(cpus: f64, period_us: u64) -> u64 {
+    ((cpus * period_us as f64) as u64).max(1000)
+}
+
+/// Group under which sandboxes are made, given the one that a process of ours is in.
+pub(super) fn base(own: &Path) -> PathBuf {
+    match own.file_name() {
+        Some(name) if name == SUPERVISOR => own.parent().unwrap_or(own).to_owned(),
+        _ => own.to_owned(),
+    }
+}
+
+/// Enables the controllers for children of the caller's group and gives the directory in which
+/// to make them. Moves the calling process aside if it must be.
+pub(super) fn prepare(own: &Path) -> Result<PathBuf, CgroupError> {
+    let base = base(own);
+    let control = base.join("cgroup.subtree_control");
+    let available = fs::read_to_string(base.join("cgroup.controllers")).unwrap_or_default();
+    let enabled = fs::read_to_string(&control).unwrap_or_default();
+    let listed = |text: &str, name: &str| text.split_whitespace().any(|c| c == name);
+    let missing: Vec<_> = WANTED
+        .iter()
+        .filter(|name| listed(&available, name) && !listed(&enabled, name))
+        .map(|name| format!("+{name}"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(base);
+    }
+    // The root of the hierarchy may have processes and children; it has no cgroup.type file.
+    if base.join("cgroup.type").exists() {
+        let aside = base.join(SUPERVISOR);
+        match fs::create_dir(&aside) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            result => attempt("make the control group", &aside, result)?,
+        }
+        let procs = aside.join("cgroup.procs");
+        attempt("move this process to", &procs, fs::write(&procs, std::process::id().to_string()))?;
+    }
+    attempt("enable controllers in", &control, fs::write(&control, missing.join(" ")))?;
+    Ok(base)
+}
+
+pub(super) fn read(dir: &Path, usage: &mut Usage) {
+    usage.source = UsageSource::CgroupV2;
+    if let (Some(user), Some(system)) = (
+        keyed(&dir.join("cpu.stat"), "user_usec"),
+        keyed(&dir.join("cpu.stat"), "system_usec"),
+    ) {
+        usage.cpu_user_us = user;
+        usage.cpu_system_us = system;
+    }
+    usage.memory_peak_bytes = number(&dir.join("memory.peak")).or(usage.memory_peak_bytes);
+    usage.oom_kills = keyed(&dir.join("memory.events"), "oom_kill").unwrap_or(0);
+    usage.pids_peak = number(&dir.join("pids.peak"));
+    usage.pids_refused = keyed(&dir.join("pids.events"), "max").unwrap_or(0);
+    if let Ok(text) = fs::read_to_string(dir.join("io.stat")) {
+        usage.io_read_bytes = Some(io_total(&text, "rbytes="));
+        usage.io_write_bytes = Some(io_total(&text, "wbytes="));
+    }
+}
+
+/// Sum over the devices of io.stat: `8:0 rbytes=1 wbytes=2 …`.
+fn io_total(text: &str, key: &str) -> u64 {
+    text.split_whitespace()
+        .filter_map(|word| word.strip_prefix(key)?.parse::<u64>().ok())
+        .fold(0, u64::saturating_add)
+}

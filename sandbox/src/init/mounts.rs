@@ -1,0 +1,314 @@
+//! Carries out the mount operations of a plan, in pid 1 of the sandbox.
+//!
+//! Every path is a descriptor by the time it is mounted: host paths were opened with the caller's
+//! rights before anything changed, paths inside are resolved below the new root. Only old mount
+//! calls are used, which every kernel since 4.18 has, through /proc/self/fd.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::Mode;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::resolve::{self, Target};
+use super::{Attempt, Failure};
+use crate::wire::{Launch, Op};
+
+/// Flags of everything that is made for a sandbox.
+const SAFE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
+
+/// Opens the host paths of a plan as locations.
+pub(super) fn open_sources(launch: &Launch) -> Result<Vec<OwnedFd>, Failure> {
+    launch
+        .sources
+        .iter()
+        .map(|path| {
+            open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+                .step(format!("open {}", path.display()))
+        })
+        .collect()
+}
+
+/// A root that is being put together.
+pub(super) struct Builder<'a> {
+    sources: &'a [OwnedFd],
+    launch: &'a Launch,
+    root: Option<OwnedFd>,
+}
+
+impl<'a> Builder<'a> {
+    /// Cuts the mount namespace off from the host's and starts.
+    pub(super) fn new(launch: &'a Launch, sources: &'a [OwnedFd]) -> Result<Self, Failure> {
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_SLAVE | MsFlags::MS_REC, none)
+            .step("stop mounts from reaching the host")?;
+        Ok(Builder { sources, launch, root: None })
+    }
+
+    /// Carries out one operation.
+    pub(super) fn apply(&mut self, op: &Op) -> nix::Result<()> {
+        match op {
+            Op::RootBind { source, read_only } => {
+                self.bind(*source, &self.launch.stage)?;
+                self.open_root()?;
+                if *read_only { self.remount_tree(self.root()?) } else { Ok(()) }
+            }
+            Op::RootOverlay { layers, upper, work } => {
+                let stage = &self.launch.stage;
+                let options = self.overlay_options(layers, *upper, *work);
+                mount(Some("overlay"), stage, Some("overlay"), SAFE, Some(options.as_str()))?;
+                self.open_root()
+            }
+            Op::RootTmpfs { size_bytes } => {
+                let options = format!("mode=755,size={size_bytes}");
+                tmpfs(&self.launch.stage, &options)?;
+                self.open_root()
+            }
+            Op::Bind { source, at, read_only } => {
+                let target = self.target_like(*source, at)?;
+                self.bind(*source, &fd_path(&target))?;
+                if *read_only {
+                    self.remount_tree(resolve::open(self.root()?, at, Target::Existing)?.as_fd())
+                } else {
+                    Ok(())
+                }
+            }
+            Op::ReadOnly { at } => {
+                let target = resolve::open(self.root()?, at, Target::Existing)?;
+                let path = fd_path(&target);
+                mount(Some(&path), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+                remount_read_only(resolve::open(self.root()?, at, Target::Existing)?.as_fd())
+            }
+            Op::Tmpfs { at, mode, size_bytes, read_only } => {
+                let target = resolve::open(self.root()?, at, Target::Directory(0o755))?;
+                let mut options = format!("mode={mode:o}");
+                if let Some(size) = size_bytes {
+                    options += &format!(",size={size}");
+                }
+                if *read_only {
+                    options += ",nr_inodes=2";
+                }
+                tmpfs(&fd_path(&target), &options)?;
+                if *read_only {
+                    remount_read_only(resolve::open(self.root()?, at, Target::Existing)?.as_fd())
+                } else {
+                    Ok(())
+                }
+            }
+            Op::Proc { at } => self.special("proc", at, SAFE | MsFlags::MS_NOEXEC, None),
+            Op::Sysfs { at } => {
+                self.special("sysfs", at, SAFE | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY, None)
+            }
+            Op::Devpts { at, tty_gid } => {
+                let group = tty_gid.map_or(String::new(), |gid| format!(",gid={gid}"));
+                let options = format!("newinstance,ptmxmode=0666,mode=620{group}");
+                let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+                self.special("devpts", at, flags, Some(&options))
+            }
+            Op::Mkdir { at, mode } => {
+                resolve::open(self.root()?, at, Target::Directory(*mode)).map(drop)
+            }
+            Op::Write { at, content, mode } => self.write(at, content, *mode),
+            Op::Symlink { at, target } => {
+                let (dir, name) = resolve::parent(self.root()?, at)?;
+                match nix::unistd::symlinkat(target, dir, name) {
+                    Err(Errno::EEXIST) => Ok(()),
+                    result => result,
+                }
+            }
+            Op::Mask { at, null } => {
+                let target = resolve::open(self.root()?, at, Target::Existing)?;
+                let stat = nix::sys::stat::fstat(&target)?;
+                if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
+                    tmpfs(&fd_path(&target), "mode=555,size=4096,nr_inodes=2")?;
+                    remount_read_only(resolve::open(self.root()?, at, Target::Existing)?.as_fd())
+                } else {
+                    self.bind(*null, &fd_path(&target))
+                }
+            }
+            Op::Hostname { name } => nix::unistd::sethostname(name),
+            Op::Loopback => crate::sys::loopback_up(),
+        }
+    }
+
+    /// Makes the new root `/` and lets go of the host's.
+    pub(super) fn enter(self) -> Result<(), Failure> {
+        let root = self.root().step("enter the root: no step made one")?;
+        nix::unistd::fchdir(root).step("enter the root")?;
+        // Old and new root stacked at the same place: no directory for the old one is needed
+        // (pivot_root(2), "pivot_root(".", ".")").
+        nix::unistd::pivot_root(".", ".").step("pivot_root to the new root")?;
+        umount2(".", MntFlags::MNT_DETACH).step("detach the host's root")?;
+        nix::unistd::chdir("/").step("enter the root")
+    }
+
+    fn root(&self) -> nix::Result<BorrowedFd<'_>> {
+        self.root.as_ref().map(AsFd::as_fd).ok_or(Errno::EINVAL)
+    }
+
+    fn open_root(&mut self) -> nix::Result<()> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        self.root = Some(open(&self.launch.stage, flags, Mode::empty())?);
+        Ok(())
+    }
+
+    fn source(&self, index: usize) -> nix::Result<&OwnedFd> {
+        self.sources.get(index).ok_or(Errno::EINVAL)
+    }
+
+    fn bind(&self, source: usize, target: &(impl nix::NixPath + ?Sized)) -> nix::Result<()> {
+        let source = fd_path(self.source(source)?);
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+        mount(Some(source.as_path()), target, None::<&str>, flags, None::<&str>)
+    }
+
+    /// The mount point for a bind mount: a directory for a directory, else a file.
+    fn target_like(&self, source: usize, at: &Path) -> nix::Result<OwnedFd> {
+        let stat = nix::sys::stat::fstat(self.source(source)?)?;
+        let target = match stat.st_mode & libc::S_IFMT {
+            libc::S_IFDIR => Target::Directory(0o755),
+            _ => Target::File,
+        };
+        resolve::open(self.root()?, at, target)
+    }
+
+    fn overlay_options(&self, layers: &[usize], upper: usize, work: usize) -> String {
+        let path = |index: &usize| {
+            self.sources.get(*index).map(fd_path).unwrap_or_default().display().to_string()
+        };
+        // overlayfs lists the uppermost layer first.
+        let lower: Vec<_> = layers.iter().rev().map(path).collect();
+        format!(
+            "lowerdir={},upperdir={},workdir={},userxattr",
+            lower.join(":"),
+            path(&upper),
+            path(&work)
+        )
+    }
+
+    fn special(
+        &self,
+        fs_type: &str,
+        at: &Path,
+        flags: MsFlags,
+        options: Option<&str>,
+    ) -> nix::Result<()> {
+        let target = resolve::open(self.root()?, at, Target::Directory(0o755))?;
+        mount(Some(fs_type), fd_path(&target).as_path(), Some(fs_type), flags, options)
+    }
+
+    /// Replaces a file, or what a link in its place points at is left alone and the link replaced.
+    fn write(&self, at: &Path, content: &str, mode: u32) -> nix::Result<()> {
+        let (dir, name) = resolve::parent(self.root()?, at)?;
+        match unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(error) => return Err(error),
+        }
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let mut file = fs::File::from(openat(&dir, name, flags, Mode::from_bits_truncate(mode))?);
+        file.write_all(content.as_bytes())
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+    }
+
+    /// Makes a mount and all below it read-only.
+    fn remount_tree(&self, top: BorrowedFd<'_>) -> nix::Result<()> {
+        remount_read_only(top)?;
+        let path = fs::read_link(fd_path(&top)).map_err(to_errno)?;
+        for below in mounts_below(&path)? {
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            match open(below.as_path(), flags, Mode::empty()) {
+                Ok(fd) => remount_read_only(fd.as_fd())?,
+                // Hidden by another mount or by permissions, so it cannot be reached either.
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn tmpfs(target: &(impl nix::NixPath + ?Sized), options: &str) -> nix::Result<()> {
+    mount(Some("tmpfs"), target, Some("tmpfs"), SAFE, Some(options))
+}
+
+/// Adds read-only to a mount and keeps its other flags: in a user namespace, dropping one that
+/// the host had set is refused (mount_namespaces(7)).
+fn remount_read_only(fd: BorrowedFd<'_>) -> nix::Result<()> {
+    let have = fstatvfs(fd)?.flags();
+    let mut flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    let kept = [
+        (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+        (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
+        (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
+        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
+    ];
+    for (has, keep) in kept {
+        if have.contains(has) {
+            flags |= keep;
+        }
+    }
+    mount(None::<&str>, fd_path(&fd).as_path(), None::<&str>, flags, None::<&str>)
+}
+
+/// Mount points below `top`, from /proc/self/mountinfo.
+fn mounts_below(top: &Path) -> nix::Result<Vec<PathBuf>> {
+    let text = fs::read_to_string("/proc/self/mountinfo").map_err(to_errno)?;
+    Ok(text
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(unescape)
+        .filter(|path| path.starts_with(top) && path != top)
+        .collect())
+}
+
+/// Octal escapes of blanks and backslashes in mountinfo (proc_pid_mountinfo(5)).
+fn unescape(text: &str) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = text.as_bytes();
+    let mut result = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let octal = text
+            .get(at + 1..at + 4)
+            .filter(|_| bytes[at] == b'\\')
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match octal {
+            Some(byte) => {
+                result.push(byte);
+                at += 4;
+            }
+            None => {
+                result.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(result).into()
+}
+
+fn fd_path(fd: &impl AsFd) -> PathBuf {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()).into()
+}
+
+fn to_errno(error: std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn mountinfo_escapes() {
+        let path = |text| super::unescape(text).display().to_string();
+        assert_eq!(path("/a\\040b\\134c"), "/a b\\c");
+        assert_eq!(path("/plain\\"), "/plain\\");
+        assert_eq!(path("/ä\\011"), "/ä\t");
+    }
+}

@@ -1,0 +1,175 @@
+//! Pid 1 of the sandbox: puts the root together, starts the payload, reaps, and ends everything.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Gid, Pid, Uid};
+
+use super::{Attempt, Failure, mounts, payload};
+use crate::wire::{End, Launch, Namespace, Report};
+
+/// The socket to the supervisor: reports go out; one byte comes in when the id maps are written.
+pub(super) struct Supervisor(pub(super) File);
+
+impl Supervisor {
+    pub(super) fn report(&mut self, report: &Report) {
+        // If the supervisor is gone, so is this process in a moment.
+        if let Ok(mut line) = serde_json::to_vec(report) {
+            line.push(b'\n');
+            let _ = self.0.write_all(&line);
+        }
+    }
+}
+
+/// Runs pid 1; gives its exit status, which nobody looks at: what happened is reported.
+pub(super) fn run(launch: &Launch, mut supervisor: Supervisor) -> isize {
+    match start(launch, &mut supervisor) {
+        Ok(payload) => {
+            let (end, leftovers) = reap(payload);
+            // The supervisor adds the usage, which is complete only after this process's end.
+            supervisor.report(&Report::Finished { end, leftovers, rusage: Default::default() });
+            0
+        }
+        Err(failure) => {
+            supervisor.report(&failure.into_report());
+            1
+        }
+    }
+}
+
+fn start(launch: &Launch, supervisor: &mut Supervisor) -> Result<Pid, Failure> {
+    if supervisor.0.read(&mut [0]).step("wait for the id maps")? == 0 {
+        return Err(Failure::new("wait for the id maps: the supervisor has ended", Errno::EPIPE));
+    }
+    if launch.namespaces.contains(&Namespace::Cgroup) {
+        nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).step("make a cgroup namespace")?;
+    }
+    let sources = mounts::open_sources(launch)?;
+    if let Some((uid, gid)) = launch.become_ids {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        nix::unistd::setgroups(&[]).step("drop the caller's groups")?;
+        nix::unistd::setresgid(gid, gid, gid).step("become group 0 of the sandbox")?;
+        nix::unistd::setresuid(uid, uid, uid).step("become user 0 of the sandbox")?;
+    }
+    // After the change of ids, which clears it. Not dumpable: nothing inside may look into this
+    // process, which is still a copy of a program of the host.
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).step("die with the supervisor")?;
+    nix::sys::prctl::set_dumpable(false).step("become undumpable")?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+
+    let mut builder = mounts::Builder::new(launch, &sources)?;
+    for step in &launch.steps {
+        match builder.apply(&step.op) {
+            Ok(()) => {}
+            // What does not exist need not be hidden or protected.
+            Err(Errno::ENOENT) if step.optional => {}
+            Err(errno) if step.optional => supervisor
+                .report(&Report::Skipped { step: step.op.to_string(), errno: errno as i32 }),
+            Err(errno) => return Err(Failure::new(step.op.to_string(), errno)),
+        }
+    }
+    builder.enter()?;
+    drop(sources);
+
+    let payload = start_payload(launch)?;
+    supervisor.report(&Report::Started);
+    payload::keep_only_kill()?;
+    nix::sys::prctl::set_no_new_privs().step("set no_new_privs")?;
+    Ok(payload)
+}
+
+/// Forks the payload and waits until it has become the command.
+fn start_payload(launch: &Launch) -> Result<Pid, Failure> {
+    let step = "start the command";
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).step(step)?;
+    match crate::sys::fork().step(step)? {
+        ForkResult::Child => {
+            drop(reader);
+            let Err(failure) = become_command(launch);
+            send_failure(writer, failure);
+            std::process::exit(125)
+        }
+        ForkResult::Parent { child } => {
+            drop(writer);
+            let mut text = String::new();
+            File::from(reader).read_to_string(&mut text).step(step)?;
+            if text.is_empty() {
+                return Ok(child);
+            }
+            let _ = waitpid(child, None);
+            let (errno, step) = text.split_once(' ').unwrap_or(("0", text.as_str()));
+            Err(Failure::new(step, Errno::from_raw(errno.parse().unwrap_or(0))))
+        }
+    }
+}
+
+fn become_command(launch: &Launch) -> Result<Infallible, Failure> {
+    payload::execute(&launch.payload, launch.become_ids.is_none())
+}
+
+fn send_failure(writer: OwnedFd, failure: Failure) {
+    let _ = write!(File::from(writer), "{} {}", failure.errno as i32, failure.step);
+}
+
+/// Waits for the command and forwards signals to it; then kills what it has left behind.
+/// Gives its end and how many processes were left.
+fn reap(payload: Pid) -> (End, u32) {
+    let signals = SigSet::all();
+    loop {
+        match next_signal(&signals) {
+            Some((Signal::SIGCHLD, _)) => {
+                if let Some(end) = collect(payload) {
+                    return (end, kill_all());
+                }
+            }
+            // Signals from inside have a sender; those of the supervisor have none that this
+            // namespace could name.
+            Some((signal, 0)) => {
+                let _ = kill(payload, signal);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The next signal and the process id of its sender, 0 for one outside.
+fn next_signal(signals: &SigSet) -> Option<(Signal, i32)> {
+    crate::sys::wait_for_signal(signals).ok()
+}
+
+/// Reaps whatever has ended; gives the end of the payload if it was among them.
+fn collect(payload: Pid) -> Option<End> {
+    let mut end = None;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, status)) if pid == payload => {
+                end = Some(End::Exited(status));
+            }
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == payload => {
+                end = Some(End::Signaled(signal as i32));
+            }
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return end,
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return end,
+        }
+    }
+}
+
+/// Kills and reaps all other processes of the sandbox. Gives how many there were.
+fn kill_all() -> u32 {
+    let mut count = 0;
+    // -1 is every process of the namespace but this one (kill(2)). Processes can start others
+    // between the signal and their end, so it is sent until none is left.
+    while kill(Pid::from_raw(-1), Signal::SIGKILL).is_ok() {
+        while let Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) = waitpid(None, None) {
+            count += 1;
+        }
+    }
+    count
+}

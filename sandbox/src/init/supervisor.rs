@@ -1,0 +1,397 @@
+//! The process outside: starts pid 1, gives it ids and control groups, watches, reports.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::CloneFlags;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::pid1::{self, Supervisor};
+use super::{Attempt, Failure};
+use crate::ids::{IdMapping, IdRange, MapWriter};
+use crate::outcome::Rusage;
+use crate::wire::{CONTROL_FD, End, LAUNCH_FD, Launch, Namespace, Report, Request};
+
+pub(super) fn run() -> i32 {
+    let Ok(control) = crate::sys::adopt_fd(CONTROL_FD) else {
+        eprintln!("sandbox-init: it is started by albs-node and is of no use by itself");
+        return 125;
+    };
+    let mut control = Control { socket: UnixStream::from(control), buffer: Vec::new() };
+    match supervise(&mut control) {
+        Ok(()) => 0,
+        Err(failure) => {
+            control.report(&failure.into_report());
+            1
+        }
+    }
+}
+
+/// The socket to the parent.
+struct Control {
+    socket: UnixStream,
+    buffer: Vec<u8>,
+}
+
+impl Control {
+    fn report(&mut self, report: &Report) {
+        if let Ok(mut line) = serde_json::to_vec(report) {
+            line.push(b'\n');
+            // A parent that is gone shows when the socket is read.
+            let _ = self.socket.write_all(&line);
+        }
+    }
+
+    /// The requests that have arrived; none when the parent is gone.
+    fn requests(&mut self) -> Option<Vec<Request>> {
+        let mut chunk = [0; 512];
+        match self.socket.read(&mut chunk) {
+            Ok(0) => return None,
+            Ok(count) => self.buffer.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+        let mut requests = Vec::new();
+        while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.buffer.drain(..=end).collect();
+            requests.extend(serde_json::from_slice::<Request>(&line).ok());
+        }
+        Some(requests)
+    }
+}
+
+fn supervise(control: &mut Control) -> Result<(), Failure> {
+    let launch = read_launch()?;
+    close_foreign_descriptors().step("close inherited descriptors")?;
+    set_cloexec(control.socket.as_fd()).step("mark the control socket")?;
+    // Forwarded or looked at when poll says so; blocked in pid 1 too, which waits for them.
+    SigSet::all().thread_block().step("block signals")?;
+    let signals =
+        SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .step("make a signal descriptor")?;
+
+    let (ours, theirs) = UnixStream::pair().step("make the socket to pid 1")?;
+    let (mut ours, theirs) = (Some(File::from(OwnedFd::from(ours))), OwnedFd::from(theirs));
+    let mut theirs = Some(theirs);
+    let flags = clone_flags(&launch.namespaces);
+    let pid1 = crate::sys::clone_process(flags, || {
+        // The supervisor's end in this copy would keep the socket open after its death.
+        drop(ours.take());
+        match theirs.take() {
+            Some(socket) => pid1::run(&launch, Supervisor(File::from(socket))),
+            None => 1,
+        }
+    })
+    .step(format!("clone a process with new namespaces ({})", namespace_names(&launch)))?;
+    drop(theirs);
+    let Some(mut socket) = ours else {
+        return Err(Failure::new("make the socket to pid 1", Errno::EBADF));
+    };
+
+    let mut watch = Watch { pid1, control, signals, deadline: None, ended_by: None };
+    let prepared = write_maps(&launch.ids, pid1)
+        .and_then(|()| join_cgroups(&launch, pid1))
+        .and_then(|()| socket.write_all(b"g").step("start pid 1"));
+    let reports = match prepared {
+        Ok(()) => watch.until_the_end(&launch, &mut socket),
+        Err(failure) => vec![failure.into_report()],
+    };
+    let _ = kill(pid1, Signal::SIGKILL);
+    let status = wait(pid1);
+    let parent_is_gone = watch.ended_by == Some(Ending::ParentGone);
+    let end = watch.ended_by;
+    if parent_is_gone {
+        // Nobody else is left to do it.
+        for dir in &launch.cgroup_dirs {
+            let _ = crate::cgroup::remove_dir(dir);
+        }
+        return Ok(());
+    }
+    for report in conclude(reports, end, status) {
+        control.report(&report);
+    }
+    Ok(())
+}
+
+/// Why the supervisor killed pid 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    TimedOut,
+    Cancelled,
+    ParentGone,
+}
+
+struct Watch<'a> {
+    pid1: Pid,
+    control: &'a mut Control,
+    signals: SignalFd,
+    deadline: Option<Instant>,
+    ended_by: Option<Ending>,
+}
+
+impl Watch<'_> {
+    /// Relays reports and requests until pid 1 has closed its socket. Gives the last reports,
+    /// which the parent gets only after everything has ended.
+    fn until_the_end(&mut self, launch: &Launch, socket: &mut File) -> Vec<Report> {
+        let mut buffer = Vec::new();
+        let mut last = Vec::new();
+        loop {
+            let (from_pid1, from_parent, signalled) = self.poll(socket);
+            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.end(Ending::TimedOut);
+            }
+            if signalled {
+                self.forward_signals();
+            }
+            if from_parent {
+                self.serve_parent();
+            }
+            if from_pid1 {
+                let mut chunk = [0; 4096];
+                match socket.read(&mut chunk) {
+                    Ok(0) => return last,
+                    Ok(count) => buffer.extend_from_slice(&chunk[..count]),
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                    Err(_) => return last,
+                }
+                while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = buffer.drain(..=end).collect();
+                    match serde_json::from_slice::<Report>(&line) {
+                        Ok(report @ (Report::Started | Report::Skipped { .. })) => {
+                            if report == Report::Started {
+                                self.deadline = launch
+                                    .timeout_ms
+                                    .map(|ms| Instant::now() + Duration::from_millis(ms));
+                            }
+                            self.control.report(&report);
+                        }
+                        Ok(report) => last.push(report),
+                        Err(_) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for pid 1, the parent, a signal or the deadline; tells which of the first three.
+    fn poll(&self, socket: &File) -> (bool, bool, bool) {
+        let timeout = match self.deadline {
+            // Rounded up, so that the deadline has passed when poll returns for it.
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now()).as_millis() + 1;
+                PollTimeout::try_from(left.min(60_000) as i32).unwrap_or(PollTimeout::MAX)
+            }
+            None => PollTimeout::NONE,
+        };
+        // A parent that is gone would be reported again and again.
+        let parent = match self.ended_by {
+            Some(Ending::ParentGone) => PollFlags::empty(),
+            _ => PollFlags::POLLIN,
+        };
+        let mut fds = [
+            PollFd::new(socket.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.control.socket.as_fd(), parent),
+        ];
+        let count = if parent.is_empty() { 2 } else { 3 };
+        if poll(&mut fds[..count], timeout).is_err() {
+            return (false, false, false);
+        }
+        let ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
+        (ready(&fds[0]), count == 3 && ready(&fds[2]), ready(&fds[1]))
+    }
+
+    fn serve_parent(&mut self) {
+        match self.control.requests() {
+            None => self.end(Ending::ParentGone),
+            Some(requests) => {
+                for request in requests {
+                    match request {
+                        Request::Kill => self.end(Ending::Cancelled),
+                        Request::Signal(number) => {
+                            if let Ok(signal) = Signal::try_from(number) {
+                                let _ = kill(self.pid1, signal);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn forward_signals(&mut self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            match Signal::try_from(info.ssi_signo as i32) {
+                // Pid 1's end shows on its socket.
+                Ok(Signal::SIGCHLD) | Err(_) => {}
+                Ok(signal) => {
+                    let _ = kill(self.pid1, signal);
+                }
+            }
+        }
+    }
+
+    /// Kills pid 1, for the first reason that comes up.
+    fn end(&mut self, reason: Ending) {
+        if self.ended_by.is_none() || reason == Ending::ParentGone {
+            self.ended_by = Some(reason);
+        }
+        self.deadline = None;
+        let _ = kill(self.pid1, Signal::SIGKILL);
+    }
+}
+
+/// The last reports, completed by what is known only now.
+fn conclude(reports: Vec<Report>, ended_by: Option<Ending>, status: Option<End>) -> Vec<Report> {
+    let rusage = children_usage();
+    let finished = |end, leftovers| Report::Finished { end, leftovers, rusage };
+    let killed = match ended_by {
+        Some(Ending::TimedOut) => Some(End::TimedOut),
+        Some(Ending::Cancelled) => Some(End::Cancelled),
+        Some(Ending::ParentGone) | None => None,
+    };
+    let reported = reports.into_iter().next();
+    vec![match (reported, killed) {
+        (Some(Report::Finished { end, leftovers, .. }), _) => finished(end, leftovers),
+        (_, Some(end)) => finished(end, 0),
+        (Some(report), None) => report,
+        // Pid 1 was killed from outside or by the kernel.
+        (None, None) => finished(status.unwrap_or(End::Signaled(libc::SIGKILL)), 0),
+    }]
+}
+
+fn children_usage() -> Rusage {
+    let micros = |time: nix::sys::time::TimeVal| {
+        (time.tv_sec() as u64).saturating_mul(1_000_000) + time.tv_usec() as u64
+    };
+    getrusage(UsageWho::RUSAGE_CHILDREN).map_or(Rusage::default(), |usage| Rusage {
+        user_us: micros(usage.user_time()),
+        system_us: micros(usage.system_time()),
+        max_rss_bytes: (usage.max_rss() as u64).saturating_mul(1024),
+    })
+}
+
+fn wait(pid: Pid) -> Option<End> {
+    loop {
+        match waitpid(pid, None) {
+            Ok(WaitStatus::Exited(_, status)) => return Some(End::Exited(status)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Some(End::Signaled(signal as i32)),
+            Err(Errno::EINTR) | Ok(_) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+fn read_launch() -> Result<Launch, Failure> {
+    let step = "read the launch";
+    let mut file = File::from(crate::sys::adopt_fd(LAUNCH_FD).step(step)?);
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).step(step)?;
+    serde_json::from_slice(&text).map_err(|error| Failure {
+        step: step.to_owned(),
+        errno: Errno::EINVAL,
+        detail: Some(format!("{error}; albs-node and sandbox-init must be of the same version")),
+    })
+}
+
+/// Closes everything but the standard descriptors and the control socket. Walks /proc/self/fd,
+/// since close_range(2) is newer than the oldest supported kernel.
+fn close_foreign_descriptors() -> std::io::Result<()> {
+    let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for fd in open.into_iter().filter(|fd| *fd > CONTROL_FD) {
+        // The descriptor of the walk itself is among them and closed already.
+        let _ = nix::unistd::close(fd);
+    }
+    Ok(())
+}
+
+fn set_cloexec(fd: std::os::fd::BorrowedFd<'_>) -> nix::Result<()> {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map(drop)
+}
+
+fn clone_flags(namespaces: &[Namespace]) -> CloneFlags {
+    namespaces.iter().fold(CloneFlags::empty(), |flags, namespace| {
+        flags
+            | match namespace {
+                Namespace::User => CloneFlags::CLONE_NEWUSER,
+                Namespace::Mount => CloneFlags::CLONE_NEWNS,
+                Namespace::Pid => CloneFlags::CLONE_NEWPID,
+                Namespace::Ipc => CloneFlags::CLONE_NEWIPC,
+                Namespace::Uts => CloneFlags::CLONE_NEWUTS,
+                // Made by pid 1, once it is in the group that becomes its root.
+                Namespace::Cgroup => CloneFlags::empty(),
+                Namespace::Net => CloneFlags::CLONE_NEWNET,
+            }
+    })
+}
+
+fn namespace_names(launch: &Launch) -> String {
+    let names: Vec<_> =
+        launch.namespaces.iter().map(|n| format!("{n:?}").to_lowercase()).collect();
+    names.join(", ")
+}
+
+fn join_cgroups(launch: &Launch, pid: Pid) -> Result<(), Failure> {
+    launch.cgroup_procs.iter().try_for_each(|file| {
+        fs::write(file, pid.to_string()).step(format!("join {}", file.display()))
+    })
+}
+
+fn write_maps(ids: &IdMapping, pid: Pid) -> Result<(), Failure> {
+    let proc_file = |name: &str| format!("/proc/{pid}/{name}");
+    let write = |name: &str, text: String| {
+        let path = proc_file(name);
+        fs::write(&path, text).step(format!("write {name}"))
+    };
+    match &ids.writer {
+        MapWriter::Helpers { newuidmap, newgidmap } => {
+            run_helper(newuidmap, pid, &ids.uids)?;
+            run_helper(newgidmap, pid, &ids.gids)
+        }
+        MapWriter::Direct => {
+            write("uid_map", map_text(&ids.uids))?;
+            write("gid_map", map_text(&ids.gids))
+        }
+        MapWriter::SingleId => {
+            // Without privilege, groups can be mapped only if they cannot be dropped.
+            write("setgroups", "deny".to_owned())?;
+            write("uid_map", map_text(&ids.uids))?;
+            write("gid_map", map_text(&ids.gids))
+        }
+    }
+}
+
+fn map_text(ranges: &[IdRange]) -> String {
+    ranges
+        .iter()
+        .map(|range| format!("{} {} {}\n", range.inside, range.outside, range.count))
+        .collect()
+}
+
+fn run_helper(program: &std::path::Path, pid: Pid, ranges: &[IdRange]) -> Result<(), Failure> {
+    let step = format!("run {}", program.display());
+    let mut command = Command::new(program);
+    command.arg(pid.to_string());
+    for range in ranges {
+        command.args([range.inside, range.outside, range.count].map(|number| number.to_string()));
+    }
+    let output = command.output().step(step.as_str())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let detail = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Failure { step, errno: Errno::EPERM, detail: Some(detail) })
+}

@@ -1,0 +1,160 @@
+//! From a [`SandboxSpec`] to the [`Launch`] that `sandbox-init` carries out. Pure: nothing here
+//! looks at the host other than through [`HostFacts`].
+
+mod mounts;
+mod payload;
+
+use crate::cgroup::CgroupPlan;
+use crate::error::PlanError;
+use crate::host::HostFacts;
+use crate::outcome::{Enforcement, Layer};
+use crate::spec::{Network, SandboxSpec};
+use crate::wire::{Launch, Namespace};
+
+/// A sandbox ready to be started: what `sandbox-init` will do, what the parent does before, and
+/// how much of the isolation that was asked for this host gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// For `sandbox-init`. Filters and control group paths are filled in by [`Plan::finish`].
+    pub launch: Launch,
+    /// Control groups to make.
+    pub cgroup: CgroupPlan,
+    /// Seccomp policies to compile, in this order.
+    pub seccomp: Vec<String>,
+    /// What is known beforehand of the enforcement of each layer.
+    pub enforcement: Vec<(Layer, Enforcement)>,
+}
+
+/// Name of the policy that answers ownership calls where only one id exists.
+pub const SINGLE_ID_POLICY: &str = "single-id";
+
+/// Plans a sandbox.
+///
+/// # Errors
+///
+/// The specification contradicts itself, or asks for something that this host cannot enforce.
+pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
+    check(spec)?;
+    let mut sources = mounts::Sources::default();
+    let steps = mounts::steps(spec, &mut sources);
+    let cgroup = crate::cgroup::plan(&spec.name, &spec.limits, &host.cgroup)?;
+    let mut seccomp = spec.seccomp.clone();
+    if spec.ids.is_single() {
+        seccomp.push(SINGLE_ID_POLICY.to_owned());
+    }
+    let enforcement = vec![
+        (Layer::Ids, ids_enforcement(spec)),
+        (Layer::Cgroup, cgroup.enforcement()),
+        (
+            Layer::Network,
+            match spec.network {
+                Network::None => Enforcement::Full,
+                Network::Host => Enforcement::Off("the host's network was asked for".to_owned()),
+            },
+        ),
+        (
+            Layer::Seccomp,
+            if spec.seccomp.is_empty() {
+                Enforcement::Off("no policy was asked for".to_owned())
+            } else {
+                Enforcement::Full
+            },
+        ),
+    ];
+    Ok(Plan {
+        launch: Launch {
+            namespaces: namespaces(spec),
+            ids: spec.ids.clone(),
+            cgroup_procs: Vec::new(),
+            cgroup_dirs: Vec::new(),
+            sources: sources.into_paths(),
+            become_ids: (!spec.ids.is_single()).then_some((0, 0)),
+            // Any existing directory does: sources are opened before it is covered. /proc must
+            // stay visible, since mounting goes through /proc/self/fd.
+            stage: "/tmp".into(),
+            steps,
+            payload: payload::payload(spec),
+            timeout_ms: spec.timeout_ms,
+        },
+        cgroup,
+        seccomp,
+        enforcement,
+    })
+}
+
+impl Plan {
+    /// The launch with what only the parent's effects know: compiled filters and control groups.
+    pub fn finish(&self, filters: Vec<Vec<u64>>, cgroup: &crate::cgroup::Cgroup) -> Launch {
+        let mut launch = self.launch.clone();
+        launch.payload.filters = filters;
+        launch.cgroup_procs = cgroup.procs_files();
+        launch.cgroup_dirs = cgroup.directories();
+        launch
+    }
+}
+
+fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
+    let name_ok = !spec.name.is_empty()
+        && spec.name.len() <= 100
+        && !spec.name.starts_with('.')
+        && spec.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if !name_ok {
+        return Err(PlanError::Name(spec.name.clone()));
+    }
+    if spec.argv.is_empty() {
+        return Err(PlanError::NoCommand);
+    }
+    if let Some(text) = spec
+        .argv
+        .iter()
+        .chain(spec.environment.values())
+        .chain(spec.environment.keys())
+        .find(|text| text.contains('\0'))
+    {
+        return Err(PlanError::NulByte(text.replace('\0', "\\0")));
+    }
+    if spec.ids.uids.is_empty() || spec.ids.gids.is_empty() {
+        return Err(PlanError::NoIds);
+    }
+    if !spec.ids.contains(spec.user.uid, spec.user.gid) {
+        return Err(PlanError::UnmappedUser { uid: spec.user.uid, gid: spec.user.gid });
+    }
+    for name in &spec.capabilities {
+        if name.parse::<caps::Capability>().is_err() {
+            return Err(PlanError::UnknownCapability(name.clone()));
+        }
+    }
+    for name in spec.rlimits.keys() {
+        if crate::rlimit::resource(name).is_none() {
+            return Err(PlanError::UnknownRlimit(name.clone()));
+        }
+    }
+    mounts::check(spec)
+}
+
+fn namespaces(spec: &SandboxSpec) -> Vec<Namespace> {
+    let n = &spec.namespaces;
+    let optional = [
+        (n.pid, Namespace::Pid),
+        (n.ipc, Namespace::Ipc),
+        (n.uts, Namespace::Uts),
+        (n.cgroup, Namespace::Cgroup),
+        (spec.network == Network::None, Namespace::Net),
+    ];
+    [Namespace::User, Namespace::Mount]
+        .into_iter()
+        .chain(optional.into_iter().filter_map(|(wanted, ns)| wanted.then_some(ns)))
+        .collect()
+}
+
+fn ids_enforcement(spec: &SandboxSpec) -> Enforcement {
+    if spec.ids.is_single() {
+        Enforcement::Partial(
+            "only the caller's own id exists inside; ownership calls are answered as success \
+             without effect"
+                .to_owned(),
+        )
+    } else {
+        Enforcement::Full
+    }
+}

@@ -1,0 +1,216 @@
+//! From the mounts of a specification to single operations.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::PlanError;
+use crate::spec::{Mount, Network, Root, SandboxSpec};
+use crate::wire::{Op, Step};
+
+/// Host paths that must be opened before the root is put together, each once.
+#[derive(Debug, Default)]
+pub(super) struct Sources(Vec<PathBuf>);
+
+impl Sources {
+    /// Index of `path`, which is added if it is new.
+    fn index(&mut self, path: &Path) -> usize {
+        match self.0.iter().position(|known| known == path) {
+            Some(index) => index,
+            None => {
+                self.0.push(path.to_owned());
+                self.0.len() - 1
+            }
+        }
+    }
+
+    pub(super) fn into_paths(self) -> Vec<PathBuf> {
+        self.0
+    }
+}
+
+/// Files of /proc that tell about the host or act on it. Bound to /dev/null, or covered by an
+/// empty directory, where they exist. The list is that of the OCI runtimes' default masked paths.
+const PROC_MASKED: [&str; 10] = [
+    "acpi",
+    "asound",
+    "kcore",
+    "keys",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+    "timer_stats",
+    "kpagecount",
+];
+/// Directories of /proc that stay visible, read-only.
+const PROC_READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+/// Device nodes bound from the host. Never made with mknod(2), which a user namespace forbids.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// Links that udev makes on every system.
+const DEV_LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+/// Group `tty` of every distribution, which owns pseudo terminals.
+const TTY_GID: u32 = 5;
+
+pub(super) fn steps(spec: &SandboxSpec, sources: &mut Sources) -> Vec<Step> {
+    let mut steps = Steps(Vec::new());
+    steps.required(match &spec.root {
+        Root::Directory { path, read_only } => {
+            Op::RootBind { source: sources.index(path), read_only: *read_only }
+        }
+        Root::Overlay { layers, upper, work } => Op::RootOverlay {
+            layers: layers.iter().map(|path| sources.index(path)).collect(),
+            upper: sources.index(upper),
+            work: sources.index(work),
+        },
+        Root::Empty { size_bytes } => Op::RootTmpfs { size_bytes: *size_bytes },
+    });
+    for mount in &spec.mounts {
+        steps.mount(mount, spec, sources);
+    }
+    if spec.namespaces.uts {
+        if let Some(name) = &spec.hostname {
+            steps.required(Op::Hostname { name: name.clone() });
+        }
+    }
+    if spec.network == Network::None {
+        steps.required(Op::Loopback);
+    }
+    steps.0
+}
+
+struct Steps(Vec<Step>);
+
+impl Steps {
+    fn required(&mut self, op: Op) {
+        self.0.push(Step { op, optional: false });
+    }
+
+    fn optional(&mut self, op: Op) {
+        self.0.push(Step { op, optional: true });
+    }
+
+    fn mount(&mut self, mount: &Mount, spec: &SandboxSpec, sources: &mut Sources) {
+        match mount {
+            Mount::Bind { source, destination, read_only } => self.required(Op::Bind {
+                source: sources.index(source),
+                at: destination.clone(),
+                read_only: *read_only,
+            }),
+            Mount::Tmpfs { destination, mode, size_bytes } => self.required(Op::Tmpfs {
+                at: destination.clone(),
+                mode: *mode,
+                size_bytes: *size_bytes,
+                read_only: false,
+            }),
+            Mount::Proc { destination } => self.proc(destination, sources),
+            // With the host's network, sysfs would belong to a namespace that is not ours.
+            Mount::Sys { destination } if spec.network == Network::Host => {
+                self.required(empty_directory(destination))
+            }
+            Mount::Sys { destination } => {
+                self.required(empty_directory(destination));
+                self.optional(Op::Sysfs { at: destination.clone() });
+            }
+            Mount::Dev { destination } => self.dev(destination, spec, sources),
+            Mount::Directory { destination, mode } => {
+                self.required(Op::Mkdir { at: destination.clone(), mode: *mode })
+            }
+            Mount::File { destination, content, mode } => self.required(Op::Write {
+                at: destination.clone(),
+                content: content.clone(),
+                mode: *mode,
+            }),
+            Mount::Symlink { destination, target } => {
+                self.required(Op::Symlink { at: destination.clone(), target: target.clone() })
+            }
+        }
+    }
+
+    fn proc(&mut self, at: &Path, sources: &mut Sources) {
+        self.required(Op::Proc { at: at.to_owned() });
+        let null = sources.index(Path::new("/dev/null"));
+        for name in PROC_READ_ONLY {
+            self.optional(Op::ReadOnly { at: at.join(name) });
+        }
+        for name in PROC_MASKED {
+            self.optional(Op::Mask { at: at.join(name), null });
+        }
+    }
+
+    fn dev(&mut self, at: &Path, spec: &SandboxSpec, sources: &mut Sources) {
+        // 0755: in a sticky world-writable directory the kernel refuses O_CREAT opens of foreign
+        // files, which /dev/null would be (sysctl fs.protected_regular).
+        self.required(Op::Tmpfs {
+            at: at.to_owned(),
+            mode: 0o755,
+            size_bytes: Some(1 << 20),
+            read_only: false,
+        });
+        for name in DEVICES {
+            self.required(Op::Bind {
+                source: sources.index(&Path::new("/dev").join(name)),
+                at: at.join(name),
+                read_only: false,
+            });
+        }
+        for (name, target) in DEV_LINKS {
+            self.required(Op::Symlink { at: at.join(name), target: target.into() });
+        }
+        let tty_gid = spec.ids.contains(0, TTY_GID).then_some(TTY_GID);
+        self.required(Op::Devpts { at: at.join("pts"), tty_gid });
+        self.required(Op::Tmpfs {
+            at: at.join("shm"),
+            mode: 0o1777,
+            size_bytes: None,
+            read_only: false,
+        });
+    }
+}
+
+fn empty_directory(at: &Path) -> Op {
+    Op::Tmpfs { at: at.to_owned(), mode: 0o555, size_bytes: Some(4096), read_only: true }
+}
+
+pub(super) fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
+    for mount in &spec.mounts {
+        let (source, destination) = match mount {
+            Mount::Bind { source, destination, .. } => (Some(source), destination),
+            Mount::Tmpfs { destination, .. }
+            | Mount::Proc { destination }
+            | Mount::Sys { destination }
+            | Mount::Dev { destination }
+            | Mount::Directory { destination, .. }
+            | Mount::File { destination, .. }
+            | Mount::Symlink { destination, .. } => (None, destination),
+        };
+        let climbs = destination.components().any(|part| part == Component::ParentDir);
+        if !destination.is_absolute() || climbs || destination.parent().is_none() {
+            return Err(PlanError::Destination(destination.clone()));
+        }
+        check_source(source)?;
+    }
+    match &spec.root {
+        Root::Directory { path, .. } => check_source(Some(path)),
+        Root::Overlay { layers, upper, work } => {
+            if layers.is_empty() {
+                return Err(PlanError::NoLayers);
+            }
+            layers.iter().chain([upper, work]).try_for_each(|path| check_source(Some(path)))
+        }
+        Root::Empty { .. } => Ok(()),
+    }
+}
+
+fn check_source(source: Option<&PathBuf>) -> Result<(), PlanError> {
+    match source {
+        Some(path) if !path.is_absolute() || path.to_str().is_none() => {
+            Err(PlanError::Source(path.clone()))
+        }
+        _ => Ok(()),
+    }
+}

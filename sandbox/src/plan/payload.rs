@@ -1,0 +1,48 @@
+//! The command itself.
+
+use crate::spec::SandboxSpec;
+use crate::wire::Payload;
+
+/// `PATH` of execvp(3) when the environment has none.
+const DEFAULT_PATH: &str = "/usr/bin:/bin";
+
+pub(super) fn payload(spec: &SandboxSpec) -> Payload {
+    Payload {
+        argv: spec.argv.clone(),
+        programs: programs(
+            &spec.argv[0],
+            spec.environment.get("PATH").map_or(DEFAULT_PATH, String::as_str),
+        ),
+        environment: spec.environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        cwd: spec.cwd.clone(),
+        new_session: !spec.keep_session,
+        rlimits: spec.rlimits.clone(),
+        capabilities: spec.capabilities.clone(),
+        uid: spec.user.uid,
+        gid: spec.user.gid,
+        filters: Vec::new(),
+    }
+}
+
+/// The paths that execvp(3) would try.
+fn programs(program: &str, path: &str) -> Vec<String> {
+    if program.contains('/') {
+        return vec![program.to_owned()];
+    }
+    path.split(':')
+        .map(|dir| if dir.is_empty() { "." } else { dir })
+        .map(|dir| format!("{}/{program}", dir.trim_end_matches('/')))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::programs;
+
+    #[test]
+    fn programs_are_searched_as_execvp_does() {
+        assert_eq!(programs("./x", "/bin"), ["./x"]);
+        assert_eq!(programs("x", "/bin:/usr/bin/"), ["/bin/x", "/usr/bin/x"]);
+        assert_eq!(programs("x", ":/bin"), ["./x", "/bin/x"]);
+    }
+}

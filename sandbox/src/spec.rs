@@ -1,0 +1,269 @@
+//! What a sandbox is, as data: everything the parent asks for, nothing about how it is done.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::IdMapping;
+
+/// The complete description of one sandboxed command. Printable, storable, replayable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxSpec {
+    /// Short name for logs and for the control group; `[A-Za-z0-9._-]`.
+    pub name: String,
+    /// What becomes `/`.
+    pub root: Root,
+    /// Mounts and files placed into the root, in this order.
+    pub mounts: Vec<Mount>,
+    /// Namespaces besides the user and mount namespaces, which are always new.
+    pub namespaces: Namespaces,
+    /// Which ids of the host exist inside.
+    pub ids: IdMapping,
+    /// Who runs the command.
+    pub user: User,
+    /// Capabilities that the command keeps inside its user namespace, as named in
+    /// capabilities(7), for example `CAP_CHOWN`. Everything else leaves the bounding set.
+    pub capabilities: Vec<String>,
+    /// The whole environment of the command.
+    pub environment: BTreeMap<String, String>,
+    /// Program and arguments. A program without a slash is searched in `PATH` of `environment`.
+    pub argv: Vec<String>,
+    /// Working directory inside the sandbox.
+    pub cwd: PathBuf,
+    /// Where the standard descriptors go.
+    pub stdio: Stdio,
+    /// What of the network is visible.
+    pub network: Network,
+    /// Host name inside; needs the uts namespace.
+    pub hostname: Option<String>,
+    /// Limits on what the command and its descendants use together.
+    pub limits: Limits,
+    /// Per-process limits by setrlimit(2) name without `RLIMIT_`, for example `NOFILE`.
+    pub rlimits: BTreeMap<String, u64>,
+    /// Wall-clock limit in milliseconds, after which everything is killed.
+    pub timeout_ms: Option<u64>,
+    /// Names of the seccomp policies that apply together; see `policies/seccomp`.
+    pub seccomp: Vec<String>,
+    /// Whether the command keeps the caller's session and controlling terminal. Needed for an
+    /// interactive shell only; otherwise the command gets a session of its own.
+    pub keep_session: bool,
+}
+
+/// What becomes `/` of the sandbox.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Root {
+    /// A directory of the host, with everything mounted below it.
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Whether it and all mounts below are read-only.
+        read_only: bool,
+    },
+    /// Overlay layers. Writes go to `upper`; `work` must be an empty directory beside it.
+    Overlay {
+        /// Read-only layers, the lowest first.
+        layers: Vec<PathBuf>,
+        /// Receives all changes.
+        upper: PathBuf,
+        /// Scratch directory of overlayfs, on the file system of `upper`.
+        work: PathBuf,
+    },
+    /// An empty tmpfs, to be filled by mounts.
+    Empty {
+        /// Size limit in bytes.
+        size_bytes: u64,
+    },
+}
+
+/// One thing placed into the root. Destinations are absolute paths inside the sandbox; symbolic
+/// links in them are followed inside the root only, and missing directories are made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Mount {
+    /// A file or directory of the host, with everything mounted below it.
+    Bind {
+        /// Path on the host.
+        source: PathBuf,
+        /// Path inside.
+        destination: PathBuf,
+        /// Whether it and all mounts below are read-only.
+        read_only: bool,
+    },
+    /// A private, empty, writable file system in memory.
+    Tmpfs {
+        /// Path inside.
+        destination: PathBuf,
+        /// Permission bits of its root directory.
+        mode: u32,
+        /// Size limit in bytes; without it the kernel's default, half of the memory.
+        size_bytes: Option<u64>,
+    },
+    /// proc of the sandbox's pid namespace, with the files that tell about the host masked.
+    Proc {
+        /// Path inside.
+        destination: PathBuf,
+    },
+    /// sysfs, read-only. Possible with an own network namespace only; left empty where the
+    /// kernel refuses, which is reported.
+    Sys {
+        /// Path inside.
+        destination: PathBuf,
+    },
+    /// A minimal /dev: null, zero, full, random, urandom, tty, a new devpts, shm.
+    Dev {
+        /// Path inside.
+        destination: PathBuf,
+    },
+    /// A directory, made if missing.
+    Directory {
+        /// Path inside.
+        destination: PathBuf,
+        /// Permission bits, when it is made.
+        mode: u32,
+    },
+    /// A regular file with this content; an existing one is replaced.
+    File {
+        /// Path inside.
+        destination: PathBuf,
+        /// The whole content.
+        content: String,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A symbolic link; an existing file of that name is left as it is.
+    Symlink {
+        /// Path inside.
+        destination: PathBuf,
+        /// Text of the link.
+        target: PathBuf,
+    },
+}
+
+/// Namespaces that may be new or shared with the host. User and mount namespaces are always new,
+/// and so is the network namespace unless [`Network::Host`] is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Namespaces {
+    /// Process ids.
+    pub pid: bool,
+    /// System V IPC and POSIX message queues.
+    pub ipc: bool,
+    /// Host name.
+    pub uts: bool,
+    /// View of the control group hierarchy.
+    pub cgroup: bool,
+}
+
+impl Default for Namespaces {
+    /// All of them new.
+    fn default() -> Self {
+        Self { pid: true, ipc: true, uts: true, cgroup: true }
+    }
+}
+
+/// Ids of the command, as seen inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// User id inside.
+    pub uid: u32,
+    /// Group id inside.
+    pub gid: u32,
+}
+
+impl User {
+    /// The superuser of the sandbox, which is nobody of importance on the host.
+    pub const ROOT: User = User { uid: 0, gid: 0 };
+}
+
+/// Where the standard descriptors of the command go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stdio {
+    /// Standard input.
+    pub stdin: Stdin,
+    /// Standard output.
+    pub stdout: Stdout,
+    /// Standard error.
+    pub stderr: Stdout,
+}
+
+impl Stdio {
+    /// The caller's own descriptors.
+    pub const INHERIT: Stdio =
+        Stdio { stdin: Stdin::Inherit, stdout: Stdout::Inherit, stderr: Stdout::Inherit };
+    /// No input; output and errors together to the parent.
+    pub const CAPTURE: Stdio =
+        Stdio { stdin: Stdin::Null, stdout: Stdout::Capture, stderr: Stdout::Capture };
+}
+
+/// Source of standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stdin {
+    /// `/dev/null`.
+    Null,
+    /// The caller's.
+    Inherit,
+}
+
+/// Destination of standard output or standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stdout {
+    /// `/dev/null`.
+    Null,
+    /// The caller's.
+    Inherit,
+    /// The one pipe that the parent reads.
+    Capture,
+}
+
+/// What of the network the command sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// A network namespace with a loopback interface and nothing else.
+    None,
+    /// The host's network.
+    Host,
+}
+
+/// Limits on all processes of the sandbox together, enforced by control groups.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Memory in bytes, page cache and tmpfs included.
+    pub memory_bytes: Option<Limit<u64>>,
+    /// Swap in bytes, on top of memory.
+    pub swap_bytes: Option<Limit<u64>>,
+    /// Number of processes and threads.
+    pub pids: Option<Limit<u64>>,
+    /// Processor time per wall-clock time; 1.5 is one and a half processors.
+    pub cpus: Option<Limit<f64>>,
+}
+
+/// A limit and what happens when this host cannot enforce it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit<T> {
+    /// The limit.
+    pub value: T,
+    /// Whether the sandbox must not start without it. Otherwise the outcome reports it as off.
+    pub required: bool,
+}
+
+impl<T> Limit<T> {
+    /// A limit without which the sandbox must not start.
+    pub fn required(value: T) -> Self {
+        Self { value, required: true }
+    }
+
+    /// A limit that is left out, and reported, where it cannot be enforced.
+    pub fn optional(value: T) -> Self {
+        Self { value, required: false }
+    }
+}

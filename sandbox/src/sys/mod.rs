@@ -1,0 +1,133 @@
+//! The system layer: the only place with `unsafe`. Each function wraps one thing that neither
+//! the standard library nor nix offers as a safe call.
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::sys::signal::Signal;
+use nix::unistd::{ForkResult, Pid};
+
+/// Stack of the first process of a sandbox. It becomes a copy, touched pages only.
+const STACK_BYTES: usize = 1 << 20;
+
+/// Starts a process in new namespaces that runs `child` and ends with the status it returns.
+/// The parent gets a SIGCHLD at its end.
+///
+/// Must be called from a single-threaded program: the child is a copy of the calling thread only.
+pub(crate) fn clone_process(
+    flags: CloneFlags,
+    child: impl FnMut() -> isize,
+) -> nix::Result<Pid> {
+    let mut stack = vec![0u8; STACK_BYTES];
+    // SAFETY: without CLONE_VM the child works on its own copy of this address space, stack
+    // included, so nothing it does can invalidate memory here; the program has one thread, so no
+    // lock can be held by a thread that does not exist in the child.
+    unsafe {
+        nix::sched::clone(Box::new(child), &mut stack, flags, Some(Signal::SIGCHLD as i32))
+    }
+}
+
+/// fork(2) of a single-threaded program.
+pub(crate) fn fork() -> nix::Result<ForkResult> {
+    // SAFETY: sandbox-init has one thread; see `clone_process`.
+    unsafe { nix::unistd::fork() }
+}
+
+/// Takes over a descriptor that the parent promised to have left open at this number.
+///
+/// # Errors
+///
+/// EBADF: there is no such descriptor.
+pub(crate) fn adopt_fd(fd: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: F_GETFD only looks the number up.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
+        return Err(Errno::last());
+    }
+    // SAFETY: the descriptor is open, and the two callers, with different numbers, are the only
+    // ones that take it over.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A close-on-exec copy of a descriptor of this process, with a number above `floor`.
+///
+/// # Errors
+///
+/// EBADF: there is no such descriptor, for instance because the caller closed its standard input.
+pub(crate) fn duplicate_above(fd: RawFd, floor: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC changes nothing but the table of descriptors.
+    let copy = Errno::result(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, floor + 1) })?;
+    // SAFETY: the copy is new, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Installs a seccomp filter for this thread and all that it starts. no_new_privs must be set.
+pub(crate) fn install_filter(instructions: &[u64]) -> nix::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(instructions.len()).map_err(|_| Errno::EINVAL)?,
+        filter: instructions.as_ptr().cast::<libc::sock_filter>().cast_mut(),
+    };
+    // SAFETY: `program` points at `len` instructions of 8 bytes, with the alignment of u64, which
+    // is stricter than that of sock_filter; the kernel copies them and does not write.
+    let result = unsafe {
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER as libc::c_ulong,
+            &raw const program,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// Sets the loopback interface of this network namespace up (netdevice(7)).
+pub(crate) fn loopback_up() -> nix::Result<()> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    // SAFETY: ifreq is plain data for which all zeros is a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads an ifreq, which outlives the call.
+    let result =
+        unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };
+    Errno::result(result).map(drop)
+}
+
+/// Gives SIGPIPE back its default action.
+pub(crate) fn default_sigpipe() -> nix::Result<()> {
+    use nix::sys::signal::{SigHandler, signal};
+    // SAFETY: SIG_DFL is no function, so none can be called at a bad moment.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
+}
+
+/// Tries programs in order until one can be executed. Returns only on failure: the error of the
+/// last that exists, as execvp(3) does.
+pub(crate) fn execute(programs: &[CString], argv: &[CString], environment: &[CString]) -> Errno {
+    let mut result = Errno::ENOENT;
+    for program in programs {
+        match nix::unistd::execve(program, argv, environment) {
+            Ok(never) => match never {},
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Err(error) => result = error,
+        }
+    }
+    result
+}
+
+/// Waits for one of these signals, which must be blocked. Gives it and the process id of its
+/// sender, which is 0 for a sender outside this pid namespace.
+pub(crate) fn wait_for_signal(
+    signals: &nix::sys::signal::SigSet,
+) -> nix::Result<(Signal, libc::pid_t)> {
+    // SAFETY: siginfo_t is plain data for which all zeros is a valid value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are valid for the call; the kernel fills `info`.
+    let number = Errno::result(unsafe { libc::sigwaitinfo(signals.as_ref(), &raw mut info) })?;
+    // SAFETY: the signals that matter come from kill(2), which fills si_pid; for others the field
+    // lies within the zeroed structure.
+    let sender = unsafe { info.si_pid() };
+    Signal::try_from(number).map(|signal| (signal, sender))
+}

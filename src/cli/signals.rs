@@ -1,0 +1,37 @@
+//! Signals to this program that are meant for what runs in a sandbox.
+
+use std::thread::JoinHandle;
+
+use sandbox::Killer;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::iterator::{Handle, Signals};
+
+/// Forwards signals as long as it lives.
+#[derive(Debug)]
+pub(super) struct Forwarding {
+    handle: Option<Handle>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Forwarding {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.handle {
+            handle.close();
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Forwards signals of this process to the command of a sandbox.
+pub(super) fn forward(killer: Killer) -> Forwarding {
+    let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH]);
+    let Ok(mut signals) = signals else {
+        // Without handlers, a signal ends this program, and with it the sandbox.
+        return Forwarding { handle: None, thread: None };
+    };
+    let handle = Some(signals.handle());
+    let thread = std::thread::spawn(move || signals.forever().for_each(|s| killer.signal(s)));
+    Forwarding { handle, thread: Some(thread) }
+}
