@@ -1,0 +1,179 @@
+//! Evaluating expressions.
+
+use std::collections::BTreeSet;
+
+use super::heap::{Id, Item};
+use super::{Machine, ops};
+use crate::mock_config::ast::{Expr, ExprKind};
+use crate::mock_config::error::{ErrorKind, Fault, Outcome};
+use crate::mock_config::map::{Key, OrderedMap};
+use crate::mock_config::nearest::nearest;
+use crate::mock_config::source::Span;
+
+/// Modules that configs are seen to use, for a better word than "not defined".
+const MODULES: &[&str] =
+    &["glob", "os", "platform", "pwd", "re", "shutil", "socket", "subprocess", "sys"];
+
+impl Machine<'_> {
+    pub(super) fn eval(&mut self, expr: &Expr) -> Outcome<Item> {
+        let span = expr.span;
+        self.heap.budget.step(span)?;
+        match &expr.kind {
+            ExprKind::None => Ok(Item::None),
+            ExprKind::Bool(flag) => Ok(Item::Bool(*flag)),
+            ExprKind::Int(number) => Ok(Item::Int(*number)),
+            ExprKind::Float(number) => Ok(Item::Float(*number)),
+            ExprKind::Str(text) => self.heap.string(text, span),
+            ExprKind::Name(name) => self.name(name, span),
+            ExprKind::List(items) => {
+                let items = self.all(items)?;
+                self.heap.new_list(items, span)
+            }
+            ExprKind::Tuple(items) => {
+                let items = self.all(items)?;
+                self.heap.tuple(items, span)
+            }
+            ExprKind::Set(items) => self.make_set(items, span),
+            ExprKind::Dict(pairs) => self.make_dict(pairs, span),
+            ExprKind::Not(inner) => {
+                let inner = self.eval(inner)?;
+                Ok(Item::Bool(!self.is_true(&inner)))
+            }
+            ExprKind::Negate(inner) => {
+                let item = self.eval(inner)?;
+                ops::signed(&item, true, span)
+            }
+            ExprKind::Plus(inner) => {
+                let item = self.eval(inner)?;
+                ops::signed(&item, false, span)
+            }
+            ExprKind::Binary { op, left, right } => {
+                let (left, right) = (self.eval(left)?, self.eval(right)?);
+                self.binary(*op, &left, &right, span)
+            }
+            ExprKind::And(left, right) => {
+                let left = self.eval(left)?;
+                if self.is_true(&left) { self.eval(right) } else { Ok(left) }
+            }
+            ExprKind::Or(left, right) => {
+                let left = self.eval(left)?;
+                if self.is_true(&left) { Ok(left) } else { self.eval(right) }
+            }
+            ExprKind::Compare { first, rest } => {
+                let mut left = self.eval(first)?;
+                for (op, right) in rest {
+                    let right = self.eval(right)?;
+                    if !self.compare(*op, &left, &right, span)? {
+                        return Ok(Item::Bool(false));
+                    }
+                    left = right;
+                }
+                Ok(Item::Bool(true))
+            }
+            ExprKind::Choose { test, then, other } => {
+                let test = self.eval(test)?;
+                if self.is_true(&test) { self.eval(then) } else { self.eval(other) }
+            }
+            ExprKind::Item { base, index } => {
+                let base = self.eval(base)?;
+                let index_item = self.eval(index)?;
+                self.get_item(&base, &index_item, index.span)
+            }
+            ExprKind::Attribute { base, name } => {
+                self.eval(base)?;
+                let message = format!("the attribute `{name}` cannot be used as a value");
+                Err(Fault::new(ErrorKind::Unsupported, span, message).hint(
+                    "options are read as config_opts['name']; methods need their parentheses",
+                ))
+            }
+            ExprKind::Call { callee, args, named } => self.call(callee, args, named, span),
+        }
+    }
+
+    pub(super) fn all(&mut self, items: &[Expr]) -> Outcome<Vec<Item>> {
+        items.iter().map(|item| self.eval(item)).collect()
+    }
+
+    fn make_set(&mut self, items: &[Expr], span: Span) -> Outcome<Item> {
+        let mut keys = BTreeSet::new();
+        for expr in items {
+            let item = self.eval(expr)?;
+            keys.insert(self.heap.key(&item, expr.span)?);
+        }
+        self.heap.new_set(keys, span)
+    }
+
+    fn make_dict(&mut self, pairs: &[(Expr, Expr)], span: Span) -> Outcome<Item> {
+        let id = self.heap.new_dict(span)?;
+        for (key, value) in pairs {
+            let key_item = self.eval(key)?;
+            let item = self.eval(value)?;
+            let key = self.heap.key(&key_item, key.span)?;
+            self.heap.insert(id, key, item, value.span)?;
+        }
+        Ok(Item::Dict(id))
+    }
+
+    pub(super) fn name(&self, name: &str, span: Span) -> Outcome<Item> {
+        if name == "config_opts" {
+            return self.root.map(Item::Dict).ok_or_else(|| {
+                let message = "config_opts cannot be used in the argument of include()";
+                Fault::new(ErrorKind::Unsupported, span, message)
+                    .hint("files are included before any option is set; write the path as a string")
+            });
+        }
+        if let Some(item) = self.names.get(name) {
+            return Ok(item.clone());
+        }
+        if name == "include" {
+            let message = "include() must stand at the beginning of its line";
+            return Err(Fault::new(ErrorKind::Include, span, message)
+                .hint("the file is put in place of the line, with its path on the same line"));
+        }
+        if MODULES.contains(&name) {
+            let message = format!("the module `{name}` is not available in configs");
+            return Err(Fault::new(ErrorKind::Unsupported, span, message)
+                .hint("a config has no access to the machine; write the value itself"));
+        }
+        let fault = Fault::new(ErrorKind::Name, span, format!("`{name}` is not defined"));
+        let known = self.names.keys().map(String::as_str).chain(["config_opts"]);
+        Err(match nearest(name, known, 1).first() {
+            Some(near) => fault.hint(format!("did you mean `{near}`?")),
+            None => fault.hint("a config knows config_opts and the variables it has set itself"),
+        })
+    }
+
+    pub(super) fn get_item(&mut self, base: &Item, index: &Item, span: Span) -> Outcome<Item> {
+        match base {
+            Item::Dict(id) => {
+                let key = self.resolve_alias(*id, self.heap.key(index, span)?);
+                let found = self.heap.dict(*id).and_then(|map| map.get(&key));
+                found.map(|cell| cell.item.clone()).ok_or_else(|| self.no_key(*id, &key, span))
+            }
+            Item::List(id) => {
+                let cells = self.heap.list(*id);
+                Ok(cells[ops::position(index, cells.len(), span)?].item.clone())
+            }
+            Item::Tuple(items) => Ok(items[ops::position(index, items.len(), span)?].clone()),
+            Item::Str(_) => {
+                let symbols = self.iterate(base, span)?;
+                Ok(symbols[ops::position(index, symbols.len(), span)?].clone())
+            }
+            _ => {
+                let message = format!("{} has no items", base.type_name());
+                Err(Fault::new(ErrorKind::Type, span, message))
+            }
+        }
+    }
+
+    fn no_key(&self, id: Id, key: &Key, span: Span) -> Fault {
+        let what = if Some(id) == self.root { "option" } else { "key" };
+        let name = key.to_text();
+        let fault = Fault::new(ErrorKind::Name, span, format!("the {what} '{name}' is not set"));
+        let known = self.heap.dict(id).into_iter().flat_map(OrderedMap::keys);
+        match nearest(&name, known.filter_map(Key::as_str), 1).first() {
+            Some(near) => fault.hint(format!("did you mean '{near}'?")),
+            None => fault.hint("set it before it is used, or read it with .get()"),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Expressions, from the weakest operator to the strongest.
+
+use super::{Parser, node};
+use crate::mock_config::ast::{BinaryOp, CompareOp, Expr, ExprKind};
+use crate::mock_config::error::Outcome;
+use crate::mock_config::lex::Token;
+
+impl Parser {
+    /// An expression, or a tuple without parentheses.
+    pub(super) fn expression_list(&mut self) -> Outcome<Expr> {
+        let first = self.expression()?;
+        if !self.is_op(",") {
+            return Ok(first);
+        }
+        let start = first.span;
+        let mut items = vec![first];
+        let mut end = start;
+        while self.is_op(",") {
+            end = self.next().span;
+            if !self.starts_expression() {
+                break;
+            }
+            items.push(self.expression()?);
+            end = self.lexemes[self.at - 1].span;
+        }
+        node(ExprKind::Tuple(items), start.to(end))
+    }
+
+    fn starts_expression(&self) -> bool {
+        match self.peek() {
+            Token::Newline | Token::End | Token::Indent | Token::Dedent => false,
+            Token::Op(op) => matches!(*op, "(" | "[" | "{" | "-" | "+"),
+            _ => true,
+        }
+    }
+
+    /// `a if test else b`, and everything that binds stronger.
+    pub(super) fn expression(&mut self) -> Outcome<Expr> {
+        self.deeper(|parser| {
+            let then = parser.disjunction()?;
+            if !parser.is_name("if") {
+                return Ok(then);
+            }
+            parser.next();
+            let test = parser.disjunction()?;
+            if !parser.is_name("else") {
+                return Err(parser.unexpected("`else`"));
+            }
+            parser.next();
+            let other = parser.expression()?;
+            let span = then.span.to(other.span);
+            let (test, then, other) = (Box::new(test), Box::new(then), Box::new(other));
+            node(ExprKind::Choose { test, then, other }, span)
+        })
+    }
+
+    fn disjunction(&mut self) -> Outcome<Expr> {
+        let mut left = self.conjunction()?;
+        while self.is_name("or") {
+            self.next();
+            let right = self.conjunction()?;
+            let span = left.span.to(right.span);
+            left = node(ExprKind::Or(Box::new(left), Box::new(right)), span)?;
+        }
+        Ok(left)
+    }
+
+    fn conjunction(&mut self) -> Outcome<Expr> {
+        let mut left = self.negation()?;
+        while self.is_name("and") {
+            self.next();
+            let right = self.negation()?;
+            let span = left.span.to(right.span);
+            left = node(ExprKind::And(Box::new(left), Box::new(right)), span)?;
+        }
+        Ok(left)
+    }
+
+    fn negation(&mut self) -> Outcome<Expr> {
+        if !self.is_name("not") {
+            return self.comparison();
+        }
+        let start = self.next().span;
+        let inner = self.deeper(Self::negation)?;
+        let span = start.to(inner.span);
+        node(ExprKind::Not(Box::new(inner)), span)
+    }
+
+    fn comparison(&mut self) -> Outcome<Expr> {
+        let first = self.sum()?;
+        let mut rest = Vec::new();
+        let mut span = first.span;
+        while let Some(op) = self.compare_op() {
+            let item = self.sum()?;
+            span = span.to(item.span);
+            rest.push((op, item));
+        }
+        if rest.is_empty() {
+            return Ok(first);
+        }
+        node(ExprKind::Compare { first: Box::new(first), rest }, span)
+    }
+
+    fn compare_op(&mut self) -> Option<CompareOp> {
+        let (op, words) = match self.peek() {
+            Token::Op("==") => (CompareOp::Equal, 1),
+            Token::Op("!=") => (CompareOp::NotEqual, 1),
+            Token::Op("<") => (CompareOp::Less, 1),
+            Token::Op("<=") => (CompareOp::LessEqual, 1),
+            Token::Op(">") => (CompareOp::Greater, 1),
+            Token::Op(">=") => (CompareOp::GreaterEqual, 1),
+            Token::Name(name) => match name.as_str() {
+                "in" => (CompareOp::In, 1),
+                "not" if self.is_name_after("in") => (CompareOp::NotIn, 2),
+                "is" if self.is_name_after("not") => (CompareOp::IsNot, 2),
+                "is" => (CompareOp::Is, 1),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        self.at += words;
+        Some(op)
+    }
+
+    fn sum(&mut self) -> Outcome<Expr> {
+        self.left_to_right(&["+", "-"], Self::product)
+    }
+
+    fn product(&mut self) -> Outcome<Expr> {
+        self.left_to_right(&["*", "//", "/", "%"], Self::signed)
+    }
+
+    fn left_to_right(
+        &mut self,
+        ops: &[&str],
+        operand: fn(&mut Self) -> Outcome<Expr>,
+    ) -> Outcome<Expr> {
+        let mut left = operand(self)?;
+        loop {
+            let op = match self.peek() {
+                Token::Op(op) if ops.contains(op) => BinaryOp::from_symbol(op),
+                _ => None,
+            };
+            let Some(op) = op else { return Ok(left) };
+            self.next();
+            let right = operand(self)?;
+            let span = left.span.to(right.span);
+            let (boxed, right) = (Box::new(left), Box::new(right));
+            left = node(ExprKind::Binary { op, left: boxed, right }, span)?;
+        }
+    }
+
+    fn signed(&mut self) -> Outcome<Expr> {
+        let sign = match self.peek() {
+            Token::Op("-") => ExprKind::Negate,
+            Token::Op("+") => ExprKind::Plus,
+            _ => return self.postfix(),
+        };
+        let start = self.next().span;
+        let inner = self.deeper(Self::signed)?;
+        let span = start.to(inner.span);
+        node(sign(Box::new(inner)), span)
+    }
+}

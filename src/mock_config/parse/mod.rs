@@ -1,0 +1,164 @@
+//! Tokens to a tree.
+
+mod atom;
+mod expr;
+mod refuse;
+mod stmt;
+
+use super::ast::{Expr, ExprKind, Stmt};
+use super::error::{ErrorKind, Fault, Outcome};
+use super::lex::{Lexeme, Token, lex};
+use super::source::Span;
+
+/// How deep expressions may be nested. No config comes near; it keeps the stack bounded.
+const MAX_DEPTH: u16 = 100;
+
+/// Parses a whole text whose first character has the position `base`.
+pub(super) fn parse(text: &str, base: u32) -> Outcome<Vec<Stmt>> {
+    let hint = "check the brackets, quotes and spaces of this line and the one before";
+    let mut parser = Parser::new(text, base).map_err(|fault| fault.hint_if_none(hint))?;
+    let mut out = Vec::new();
+    while *parser.peek() != Token::End {
+        parser.statement(&mut out)?;
+    }
+    Ok(out)
+}
+
+/// Parses a text that is one expression, such as the argument of an `include()`.
+pub(super) fn parse_expression(text: &str, base: u32) -> Outcome<Expr> {
+    let mut parser = Parser::new(text, base)?;
+    let expr = parser.expression()?;
+    parser.expect_end_of_line("the expression")?;
+    match parser.peek() {
+        Token::End => Ok(expr),
+        _ => Err(parser.unexpected("the end")),
+    }
+}
+
+struct Parser {
+    lexemes: Vec<Lexeme>,
+    at: usize,
+    depth: u16,
+}
+
+impl Parser {
+    fn new(text: &str, base: u32) -> Outcome<Self> {
+        Ok(Parser { lexemes: lex(text, base)?, at: 0, depth: 0 })
+    }
+
+    // The lexer always ends with `End`, and `next` never goes past it.
+    fn current(&self) -> &Lexeme {
+        &self.lexemes[self.at]
+    }
+
+    fn peek(&self) -> &Token {
+        &self.current().token
+    }
+
+    fn span(&self) -> Span {
+        self.current().span
+    }
+
+    fn next(&mut self) -> Lexeme {
+        let lexeme = self.current().clone();
+        if lexeme.token != Token::End {
+            self.at += 1;
+        }
+        lexeme
+    }
+
+    fn is_op(&self, op: &str) -> bool {
+        matches!(self.peek(), Token::Op(seen) if *seen == op)
+    }
+
+    fn is_name(&self, name: &str) -> bool {
+        matches!(self.peek(), Token::Name(seen) if seen == name)
+    }
+
+    fn is_name_after(&self, name: &str) -> bool {
+        let after = self.lexemes.get(self.at + 1).map(|lexeme| &lexeme.token);
+        matches!(after, Some(Token::Name(seen)) if seen == name)
+    }
+
+    /// Takes the operator when it is next.
+    fn eat(&mut self, op: &str) -> bool {
+        let found = self.is_op(op);
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    fn expect(&mut self, op: &str) -> Outcome<Span> {
+        if self.is_op(op) { Ok(self.next().span) } else { Err(self.unexpected(&format!("`{op}`"))) }
+    }
+
+    fn expect_end_of_line(&mut self, after: &str) -> Outcome<()> {
+        match self.peek() {
+            Token::Newline => {
+                self.next();
+                Ok(())
+            }
+            Token::End => Ok(()),
+            _ => Err(self.unexpected(&format!("the end of the line after {after}"))),
+        }
+    }
+
+    fn unexpected(&self, wanted: &str) -> Fault {
+        let Lexeme { token, span } = self.current();
+        if let Some(fault) = refuse::token(token, *span) {
+            return fault;
+        }
+        let message = format!("expected {wanted}, found {}", token.describe());
+        Fault::new(ErrorKind::Syntax, *span, message)
+    }
+
+    /// Runs a rule that may recurse, one level deeper.
+    fn deeper<T>(&mut self, rule: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
+        if self.depth >= MAX_DEPTH {
+            return Err(too_deep(self.span()));
+        }
+        self.depth += 1;
+        let result = rule(self);
+        self.depth -= 1;
+        result
+    }
+}
+
+/// Makes a node and keeps count of its depth, which chains like `a + b + …` add to as well.
+fn node(kind: ExprKind, span: Span) -> Outcome<Expr> {
+    let depth = 1 + deepest(&kind);
+    if depth > MAX_DEPTH { Err(too_deep(span)) } else { Ok(Expr { kind, span, depth }) }
+}
+
+fn deepest(kind: &ExprKind) -> u16 {
+    use ExprKind::*;
+    let most = |items: &[Expr]| items.iter().map(|item| item.depth).max().unwrap_or(0);
+    match kind {
+        None | Bool(_) | Int(_) | Float(_) | Str(_) | Name(_) => 0,
+        List(items) | Tuple(items) | Set(items) => most(items),
+        Dict(pairs) => {
+            pairs.iter().map(|(key, value)| key.depth.max(value.depth)).max().unwrap_or(0)
+        }
+        Not(inner) | Negate(inner) | Plus(inner) => inner.depth,
+        Binary { left, right, .. } | And(left, right) | Or(left, right) => {
+            left.depth.max(right.depth)
+        }
+        Compare { first, rest } => {
+            rest.iter().map(|(_, item)| item.depth).fold(first.depth, u16::max)
+        }
+        Choose { test, then, other } => test.depth.max(then.depth).max(other.depth),
+        Item { base, index } => base.depth.max(index.depth),
+        Attribute { base, .. } => base.depth,
+        Call { callee, args, named } => {
+            let named = named.iter().map(|(_, item)| item.depth).max().unwrap_or(0);
+            callee.depth.max(most(args)).max(named)
+        }
+    }
+}
+
+fn too_deep(span: Span) -> Fault {
+    let message = format!("the expression is nested more than {MAX_DEPTH} levels deep");
+    Fault::new(ErrorKind::Limit, span, message)
+        .hint("split it over several assignments; strings that follow each other need no `+`")
+}
