@@ -3,25 +3,39 @@
 //! A `.cfg` file is a Python program that fills the dictionary `config_opts`. Here its language is
 //! a closed one: text → tokens → tree → values, with `include()` put in place
 //! before and Jinja templates expanded after. A config cannot reach the machine: all it may know
-//! is in its host view, and its time, depth and memory are bounded. What it uses beyond the
+//! is in [`HostView`], and its time, depth and memory are bounded. What it uses beyond the
 //! supported language is an error that names the place, never something skipped.
 //!
 //! Every option remembers the assignment that set it, so that a later complaint about its type can
 //! point there.
 
 mod ast;
+mod builtin;
+mod defaults;
 mod error;
 mod eval;
+mod files;
+mod fill;
+mod host;
+mod include;
 mod lex;
 mod literal;
+mod load;
 mod map;
 mod nearest;
+mod options;
+mod overrides;
 mod parse;
 mod snippet;
 mod source;
+mod template;
 mod value;
 
+pub use builtin::names as builtin_names;
 pub use error::{ConfigError, ErrorKind};
+pub use host::HostView;
+pub use load::{LoadRequest, LoadedConfig, load};
 pub use map::{Key, OrderedMap};
+pub use options::MockOptions;
 pub use source::{Location, Origin, Span};
 pub use value::Value;

@@ -1,0 +1,105 @@
+//! What mock works out after a config has been read.
+
+use super::error::{ConfigError, ErrorKind};
+use super::host::HostView;
+use super::load::LoadedConfig;
+use super::map::{Key, OrderedMap};
+use super::value::Value;
+
+/// Options that describe the run and not the config. Templates can use them; they are left out
+/// when a config is shown or compared.
+pub(super) const OF_THE_RUN: &[&str] =
+    &["chroot_name", "chrootgid", "chrootuid", "config_file", "config_path", "host_arch"];
+
+/// What a config can see of its run from the start.
+pub(super) fn run_options(
+    name: &str,
+    file: &str,
+    directory: &str,
+    host: &HostView,
+) -> Vec<(&'static str, Value)> {
+    vec![
+        ("chroot_name", Value::from(name)),
+        ("chrootgid", Value::Int(i64::from(host.gid))),
+        ("chrootuid", Value::Int(i64::from(host.uid))),
+        ("config_file", Value::from(file)),
+        ("config_path", Value::from(directory)),
+        ("host_arch", Value::from(host.arch.as_str())),
+    ]
+}
+
+/// The steps between the config files and the overrides.
+pub(super) fn before_overrides(options: &mut OrderedMap<Value>, host: &HostView) {
+    let own_name = options.get_str("use_container_host_hostname").is_some_and(Value::is_true);
+    if own_name {
+        set_macro(options, "%_buildhost", Value::from(host.hostname.as_str()));
+    }
+    // The old name of the option wins over the new one, as it does in mock.
+    if let Some(old) = options.get_str("use_bootstrap_container").cloned() {
+        options.insert(Key::from("use_bootstrap"), old);
+    }
+}
+
+/// The steps after everything has been said: what follows from the architectures.
+pub(super) fn after_overrides(
+    config: &mut LoadedConfig,
+    host: &HostView,
+) -> Result<(), ConfigError> {
+    let target = config.get("target_arch")?.unwrap_or(Value::None);
+    let Value::Str(_) = target else {
+        return Err(config.wrong_type("target_arch", "the name of an architecture", &target));
+    };
+    if config.root.get_str("root").is_none() {
+        return Err(ConfigError::new(
+            ErrorKind::Missing,
+            "the config does not set config_opts['root']",
+        )
+        .with_hint("root names the buildroot, for example 'almalinux-9-x86_64'"));
+    }
+    let unset =
+        |config: &LoadedConfig, key: &str| !config.root.get_str(key).is_some_and(Value::is_true);
+    if config.root.get_str("rpmbuild_arch").is_none_or(|value| *value == Value::None) {
+        config.set("rpmbuild_arch", target.clone());
+    }
+    if unset(config, "repo_arch") {
+        let map = config.get("repo_arch_map")?;
+        let mapped = target.as_str().and_then(|arch| map.as_ref()?.get(arch).cloned());
+        config.set("repo_arch", mapped.unwrap_or_else(|| target.clone()));
+    }
+    if unset(config, "forcearch") && !config.is_legal_host(&host.arch)? {
+        config.set("forcearch", target);
+    }
+    let factor = if unset(config, "forcearch") { 1 } else { 10 };
+    set_macro(&mut config.root, "%_platform_multiplier", Value::Int(factor));
+    if unset(config, "additional_packages") {
+        config.set("additional_packages", Value::List(Vec::new()));
+    }
+    config.set("cache_alterations", Value::Bool(false));
+    config.set("enable_disable_repos", Value::List(Vec::new()));
+    keep_results(config)
+}
+
+/// Cleaning up afterwards would take the results along when they lie inside the buildroot.
+fn keep_results(config: &mut LoadedConfig) -> Result<(), ConfigError> {
+    let text = |key: &str| -> Result<String, ConfigError> {
+        Ok(config.get(key)?.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned())
+    };
+    let buildroot = std::path::Path::new(&text("basedir")?).join(text("root")?);
+    if std::path::Path::new(&text("resultdir")?).starts_with(buildroot) {
+        config.set("cleanup_on_success", Value::Bool(false));
+        config.set("cleanup_on_failure", Value::Bool(false));
+    }
+    Ok(())
+}
+
+/// Sets a macro that the config has not set itself.
+fn set_macro(options: &mut OrderedMap<Value>, name: &str, value: Value) {
+    let key = Key::from("macros");
+    if let Some(Value::Dict(macros)) = options.get(&key)
+        && macros.get_str(name).is_none()
+    {
+        let mut macros = macros.clone();
+        macros.insert(Key::from(name), value);
+        options.insert(key, Value::Dict(macros));
+    }
+}

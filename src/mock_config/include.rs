@@ -1,0 +1,199 @@
+//! `include()` as mock does it: before anything is evaluated, each line that begins with
+//! `include(…)` is replaced by the text of the file, inside a string just as well as outside.
+//!
+//! The argument reaches to the last closing parenthesis of the line. A file is taken once per
+//! config; a second inclusion vanishes with a note. Relative paths start at the configuration
+//! directory, wherever the including file is.
+//!
+//! One consequence of how mock puts the text in place is kept, since configs can see it: two
+//! backslashes in an included file are one, once for every level of inclusion.
+
+use std::collections::HashSet;
+
+use super::error::{ConfigError, ErrorKind, Fault, Outcome};
+use super::eval::Machine;
+use super::files::{Found, Library};
+use super::parse::parse_expression;
+use super::source::{Origin, SourceMap, Span, Stitched};
+use super::value::Value;
+
+/// How deep inclusions may go. Every level is one more call on the stack.
+const MAX_DEPTH: usize = 20;
+/// Files in one load.
+const MAX_FILES: usize = 200;
+/// Bytes of text after all inclusions.
+const MAX_TEXT: usize = 2 << 20;
+
+/// Reads a config with everything it includes.
+pub(super) struct Includer<'a> {
+    pub library: &'a Library<'a>,
+    pub map: &'a mut SourceMap,
+    pub notes: &'a mut Vec<String>,
+    seen: HashSet<Origin>,
+    /// Whether the config is one of the built-in ones, whose templates are built in as well.
+    built_in: bool,
+    depth: usize,
+}
+
+impl<'a> Includer<'a> {
+    pub fn new(
+        library: &'a Library<'a>,
+        map: &'a mut SourceMap,
+        notes: &'a mut Vec<String>,
+    ) -> Self {
+        Includer { library, map, notes, seen: HashSet::new(), built_in: false, depth: 0 }
+    }
+
+    /// The text of a config with all inclusions in place.
+    pub fn read(mut self, found: Found) -> Result<Stitched, ConfigError> {
+        self.built_in = matches!(found.origin, Origin::BuiltIn(_));
+        self.stitch(found)
+    }
+
+    fn stitch(&mut self, found: Found) -> Result<Stitched, ConfigError> {
+        let Found { origin, text } = found;
+        let (file, base) = self.map.add_file(origin.clone(), &text);
+        self.seen.insert(origin);
+        let mut out = Stitched::default();
+        let mut done = 0;
+        for line in include_lines(&text) {
+            out.push(&text[done..line.start], file, done);
+            done = line.end;
+            let argument = &text[line.argument.clone()];
+            let place = base + line.argument.start as u32;
+            let span = Span::new(place, place + argument.len() as u32);
+            let path = match self.argument(argument, span) {
+                Ok(path) => path,
+                Err(fault) => return Err(fault.locate(self.map)),
+            };
+            if let Some(part) = self.follow(&path, span)? {
+                out.append(collapse_backslashes(part));
+            }
+            if out.text.len() > MAX_TEXT {
+                let message = format!("the config is larger than {} MiB", MAX_TEXT >> 20);
+                return Err(Fault::new(ErrorKind::Limit, span, message).locate(self.map));
+            }
+        }
+        out.push(&text[done..], file, done);
+        Ok(out)
+    }
+
+    fn argument(&self, text: &str, span: Span) -> Outcome<String> {
+        let hint = "write include('templates/name.tpl') and nothing with parentheses behind it";
+        let expr = parse_expression(text, span.start).map_err(|fault| fault.hint_if_none(hint))?;
+        match Machine::constant(&expr)? {
+            Value::Str(path) => Ok(path),
+            other => {
+                let message = format!("include() needs a path, not {}", other.type_name());
+                Err(Fault::new(ErrorKind::Include, span, message).hint(hint))
+            }
+        }
+    }
+
+    /// The text of an included file, or nothing when it is in already.
+    fn follow(&mut self, path: &str, span: Span) -> Result<Option<Stitched>, ConfigError> {
+        let origin = self.library.included(path, self.built_in);
+        if self.seen.contains(&origin) {
+            self.notes.push(format!("{origin} is included more than once; it was read once"));
+            return Ok(None);
+        }
+        let limit = match () {
+            () if self.depth >= MAX_DEPTH => Some(format!("more than {MAX_DEPTH} levels deep")),
+            () if self.map.origins().count() >= MAX_FILES => {
+                Some(format!("more than {MAX_FILES} files"))
+            }
+            () => None,
+        };
+        if let Some(limit) = limit {
+            let message = format!("the config includes {limit}");
+            return Err(Fault::new(ErrorKind::Limit, span, message).locate(self.map));
+        }
+        let found = self.library.open(&origin).map_err(|error| {
+            let place = self.map.locate(span);
+            let error = if error.kind() == ErrorKind::NotFound {
+                let message = format!("the included file {origin} does not exist");
+                ConfigError::new(ErrorKind::Include, message)
+                    .with_hint(self.library.include_hint(self.built_in))
+            } else {
+                error
+            };
+            error.with_location(place)
+        })?;
+        self.depth += 1;
+        let part = self.stitch(found)?;
+        self.depth -= 1;
+        Ok(Some(part))
+    }
+}
+
+struct IncludeLine {
+    /// What is replaced: also the blank lines and the indentation before.
+    start: usize,
+    end: usize,
+    argument: std::ops::Range<usize>,
+}
+
+fn include_lines(text: &str) -> Vec<IncludeLine> {
+    const WORD: &str = "include(";
+    let mut out = Vec::new();
+    let mut start = 0;
+    while start < text.len() {
+        let skipped = text[start..].find(|symbol: char| !symbol.is_whitespace());
+        let word = start + skipped.unwrap_or(text.len() - start);
+        let line_end = text[word..].find('\n').map_or(text.len(), |at| word + at);
+        let line = &text[word..line_end];
+        let argument = line.strip_prefix(WORD).and_then(|rest| rest.rfind(')'));
+        if let Some(length) = argument {
+            let from = word + WORD.len();
+            let end = from + length + 1;
+            out.push(IncludeLine { start, end, argument: from..from + length });
+        }
+        start = line_end + 1;
+    }
+    out
+}
+
+fn collapse_backslashes(part: Stitched) -> Stitched {
+    if !part.text.contains("\\\\") {
+        return part;
+    }
+    let mut out = Stitched::default();
+    for (at, piece) in part.pieces.iter().enumerate() {
+        let begin = piece.at as usize;
+        let end = part.pieces.get(at + 1).map_or(part.text.len(), |next| next.at as usize);
+        let text = &part.text[begin..end];
+        let mut done = 0;
+        while let Some(found) = text[done..].find("\\\\") {
+            let keep = done + found + 1;
+            out.push(&text[done..keep], piece.file, piece.from as usize + done);
+            done = keep + 1;
+        }
+        out.push(&text[done..], piece.file, piece.from as usize + done);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_that_begin_with_it_are_inclusions() {
+        let text = "a\n\n  include('b') # c\n# include('d')\nx = include('e')\ninclude('f'\n)\n";
+        let seen: Vec<_> = include_lines(text)
+            .into_iter()
+            .map(|line| (&text[line.start..line.end], &text[line.argument]))
+            .collect();
+        assert_eq!(seen, [("\n  include('b')", "'b'")]);
+    }
+
+    #[test]
+    fn collapsing_keeps_the_positions() {
+        let mut part = Stitched::default();
+        part.push(r"a\\\\b\c", 0, 10);
+        let seen = collapse_backslashes(part);
+        assert_eq!(seen.text, r"a\\b\c");
+        let last = seen.pieces.last().unwrap();
+        assert_eq!((last.at, last.from), (3, 15));
+    }
+}
