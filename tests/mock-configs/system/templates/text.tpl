@@ -1,0 +1,2 @@
+baseurl=https://example.com/\\d/
+enabled=1
