@@ -1,6 +1,16 @@
 //! albs-node: builds RPM packages in a sandbox of its own.
+//!
+//! `cli` parses and prints; `build` is the one pipeline; `buildroot` and `source` feed it;
+//! `mock_config` reads mock's configs. Everything untrusted runs inside the crate `sandbox`.
 
 #![forbid(unsafe_code)]
 
+pub mod build;
+pub mod buildroot;
 pub mod cli;
+pub mod helper;
 pub mod mock_config;
+pub mod profile;
+pub mod run;
+pub mod source;
+pub mod verdict;

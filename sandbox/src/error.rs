@@ -107,9 +107,9 @@ impl SandboxError {
         match self {
             SandboxError::Plan { source, .. } => source.hint(),
             SandboxError::Cgroup(error) => error.hint(),
-            SandboxError::NoInit { .. } => Some(
-                "install sandbox-init beside albs-node or in ../libexec/albs-node".to_owned(),
-            ),
+            SandboxError::NoInit { .. } => {
+                Some("install sandbox-init beside albs-node or in ../libexec/albs-node".to_owned())
+            }
             _ => None,
         }
     }

@@ -131,11 +131,7 @@ impl Sandbox {
         self.conclude(reports)
     }
 
-    fn poll(
-        &self,
-        control: bool,
-        capture: Option<&File>,
-    ) -> Result<(bool, bool), SandboxError> {
+    fn poll(&self, control: bool, capture: Option<&File>) -> Result<(bool, bool), SandboxError> {
         let mut fds = Vec::with_capacity(2);
         if control {
             fds.push(PollFd::new(self.control.as_fd(), PollFlags::POLLIN));
@@ -261,11 +257,12 @@ fn find_init() -> Result<PathBuf, SandboxError> {
     let own = std::env::current_exe()
         .map_err(|source| SandboxError::system("find this program's own path", source))?;
     let dir = own.parent().unwrap_or(Path::new("/"));
+    let above = dir.parent().unwrap_or(Path::new("/"));
     let tried = [
         dir.join("sandbox-init"),
-        dir.join("../libexec/albs-node/sandbox-init"),
+        above.join("libexec/albs-node/sandbox-init"),
         // Test programs of cargo lie one directory deeper.
-        dir.join("../sandbox-init"),
+        above.join("sandbox-init"),
     ];
     match tried.iter().find(|path| path.is_file()) {
         Some(path) => Ok(path.clone()),

@@ -45,7 +45,7 @@ pub(crate) fn hint(step: &str, errno: i32, host: &HostFacts) -> Option<String> {
                 .to_owned(),
         );
     }
-    if step.starts_with("root: overlay") {
+    if step.starts_with("root: overlay") || step.starts_with("overlay at") {
         return Some(
             "overlayfs in user namespaces needs kernel 5.11, and an upper directory that is not \
              itself on overlayfs"

@@ -173,9 +173,6 @@ mod tests {
         fs::write(dir.path().join("proc/sys/user/max_user_namespaces"), "0\n").unwrap();
         let facts = HostFacts::probe_at(dir.path());
         assert!(facts.subuid.is_empty() && facts.newuidmap.is_none());
-        assert_eq!(
-            facts.userns_forbidden_by().as_deref(),
-            Some("user.max_user_namespaces=15000")
-        );
+        assert_eq!(facts.userns_forbidden_by().as_deref(), Some("user.max_user_namespaces=15000"));
     }
 }

@@ -70,15 +70,10 @@ impl IdMapping {
     /// neither root nor the caller on the host.
     pub fn choose(host: &HostFacts, single: u32) -> IdMapping {
         if host.uid == 0 {
-            if let (Some(uids), Some(gids)) = (
-                root_range(&host.subuid, &host.uid_map),
-                root_range(&host.subgid, &host.gid_map),
-            ) {
-                return IdMapping {
-                    uids: vec![uids],
-                    gids: vec![gids],
-                    writer: MapWriter::Direct,
-                };
+            if let (Some(uids), Some(gids)) =
+                (root_range(&host.subuid, &host.uid_map), root_range(&host.subgid, &host.gid_map))
+            {
+                return IdMapping { uids: vec![uids], gids: vec![gids], writer: MapWriter::Direct };
             }
         } else if let (Some(uids), Some(gids), Some(newuidmap), Some(newgidmap)) = (
             subordinate_range(&host.subuid),
@@ -117,10 +112,11 @@ impl IdMapping {
 
 /// The first granted range that is long enough for a whole system.
 fn subordinate_range(granted: &[(u32, u32)]) -> Option<IdRange> {
-    granted
-        .iter()
-        .find(|(_, count)| *count >= RANGE_LENGTH)
-        .map(|&(outside, _)| IdRange { inside: 0, outside, count: RANGE_LENGTH })
+    granted.iter().find(|(_, count)| *count >= RANGE_LENGTH).map(|&(outside, _)| IdRange {
+        inside: 0,
+        outside,
+        count: RANGE_LENGTH,
+    })
 }
 
 /// Root's range: the one granted in `/etc/subuid`, else the dedicated one, else (in a container

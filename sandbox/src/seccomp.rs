@@ -163,8 +163,9 @@ pub fn built_in() -> impl Iterator<Item = &'static str> {
 pub fn load(name: &str, directory: Option<&Path>) -> Result<SeccompPolicy, SeccompError> {
     let path = directory.map(|dir| dir.join(format!("{name}.toml"))).filter(|path| path.exists());
     let text = match path {
-        Some(path) => std::fs::read_to_string(&path)
-            .map_err(|source| SeccompError::Read { path, source })?,
+        Some(path) => {
+            std::fs::read_to_string(&path).map_err(|source| SeccompError::Read { path, source })?
+        }
         None => BUILT_IN
             .iter()
             .find(|(known, _)| *known == name)
@@ -289,7 +290,10 @@ mod tests {
             "description = 'x'\n[[rule]]\nwhy = 'y'\nsyscalls = ['opne']\nanswer = 'EPERM'\n",
         );
         let error = compile("x", &unknown.unwrap()).unwrap_err();
-        assert_eq!(error.to_string(), r#"the seccomp policy x names the unknown system call "opne""#);
+        assert_eq!(
+            error.to_string(),
+            r#"the seccomp policy x names the unknown system call "opne""#
+        );
         assert!(policy("description = 'x'\n[[rule]]\nsyscalls = []\n").is_err(), "no why");
         assert!(load("nosuch", None).is_err());
     }

@@ -92,6 +92,17 @@ pub enum Mount {
         /// Whether it and all mounts below are read-only.
         read_only: bool,
     },
+    /// Overlay layers, as in [`Root::Overlay`].
+    Overlay {
+        /// Path inside.
+        destination: PathBuf,
+        /// Read-only layers, the lowest first.
+        layers: Vec<PathBuf>,
+        /// Receives all changes.
+        upper: PathBuf,
+        /// Scratch directory of overlayfs, on the file system of `upper`.
+        work: PathBuf,
+    },
     /// A private, empty, writable file system in memory.
     Tmpfs {
         /// Path inside.

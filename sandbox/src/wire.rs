@@ -83,6 +83,8 @@ pub enum Op {
     RootTmpfs { size_bytes: u64 },
     /// Bind mount of a host path with everything below it.
     Bind { source: usize, at: PathBuf, read_only: bool },
+    /// Overlay layers at a place inside; lowest layer first.
+    Overlay { at: PathBuf, layers: Vec<usize>, upper: usize, work: usize },
     /// Read-only bind mount of a path inside over itself.
     ReadOnly { at: PathBuf },
     /// New tmpfs.
@@ -121,6 +123,11 @@ impl fmt::Display for Op {
             Op::Bind { source, at, read_only } => {
                 write!(f, "bind source {source} at {}, {}", at.display(), mode_word(read_only))
             }
+            Op::Overlay { at, layers, upper, work } => write!(
+                f,
+                "overlay at {} of sources {layers:?}, upper {upper}, work {work}",
+                at.display()
+            ),
             Op::ReadOnly { at } => write!(f, "make {} read-only", at.display()),
             Op::Tmpfs { at, mode, size_bytes, read_only } => {
                 write!(f, "tmpfs at {}, mode {mode:o}", at.display())?;

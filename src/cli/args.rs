@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::size;
 
@@ -16,11 +16,142 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Build source packages, or a spec with its sources, into packages.
+    Build(Build),
+    /// Make the buildroot of a config, if it is missing.
+    Init(Init),
+    /// Open a shell, or run a command, in the buildroot of a config.
+    Shell(Shell),
+    /// Install packages into the buildroot that `shell` uses.
+    Install(Install),
+    /// Remove the buildroots of a config, or all.
+    Clean(Clean),
     /// Run commands in the sandbox directly, for debugging and measuring.
     Sandbox {
         #[command(subcommand)]
         command: SandboxCommand,
     },
+    /// Works on buildroots from inside a sandbox.
+    #[command(hide = true)]
+    Helper {
+        /// The task, as JSON.
+        task: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Common {
+    /// Mock config: a name, or the path of a .cfg file.
+    #[arg(short = 'r', long = "root", value_name = "CONFIG")]
+    pub(super) config: String,
+    /// Search configs in this directory only.
+    #[arg(long, value_name = "DIR")]
+    pub(super) configdir: Option<PathBuf>,
+    /// Override an option of the config.
+    #[arg(long = "config-opts", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) config_opts: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    /// Show what the commands write.
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+    /// Show errors only.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Print events as JSON, one a line, instead of progress.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct StoreArgs {
+    /// Where buildroots are kept [default: /var/lib/albs-node, or ~/.cache/albs-node].
+    #[arg(long, value_name = "DIR", env = "ALBS_NODE_STORE")]
+    pub(super) store: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct LimitArgs {
+    /// Memory limit of every stage in bytes, or with K, M, G, T (powers of 1024).
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(super) memory: Option<u64>,
+    /// Limit on the number of processes and threads of every stage.
+    #[arg(long, value_name = "N")]
+    pub(super) pids: Option<u64>,
+    /// Limit on processors of every stage; also sets how many jobs rpmbuild starts.
+    #[arg(long, value_name = "N", value_parser = size::parse_cpus)]
+    pub(super) cpus: Option<f64>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Build {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+    /// Where packages and logs go. With several source packages, each gets a directory in it.
+    #[arg(long, value_name = "DIR", default_value = "result")]
+    pub(super) resultdir: PathBuf,
+    /// Define a macro.
+    #[arg(short = 'D', long = "define", value_name = "'NAME VALUE'", value_parser = define)]
+    pub(super) defines: Vec<(String, String)>,
+    /// Kill rpmbuild after this time; 0 is no limit [default: rpmbuild_timeout of the config].
+    #[arg(long, value_name = "SECS", value_parser = size::parse_timeout)]
+    pub(super) timeout: Option<u64>,
+    /// Build this spec file.
+    #[arg(long, value_name = "FILE", requires = "sources", conflicts_with = "packages")]
+    pub(super) spec: Option<PathBuf>,
+    /// Directory with the sources of the spec file.
+    #[arg(long, value_name = "DIR", requires = "spec")]
+    pub(super) sources: Option<PathBuf>,
+    /// Print what would be done as JSON, and do nothing.
+    #[arg(long)]
+    pub(super) plan: bool,
+    /// Source packages.
+    #[arg(value_name = "SRPM", required_unless_present = "spec")]
+    pub(super) packages: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Init {
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Shell {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Be the unprivileged build user instead of root.
+    #[arg(long)]
+    pub(super) unpriv: bool,
+    /// The command and its arguments; without one, a login shell.
+    #[arg(last = true, value_name = "CMD")]
+    pub(super) command: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Install {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Names, capabilities, or paths of packages.
+    #[arg(required = true, value_name = "PACKAGE")]
+    pub(super) packages: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Clean {
+    /// Mock config whose buildroots are removed.
+    #[arg(short = 'r', long = "root", value_name = "CONFIG", required_unless_present = "all")]
+    pub(super) config: Option<String>,
+    /// Search configs in this directory only.
+    #[arg(long, value_name = "DIR")]
+    pub(super) configdir: Option<PathBuf>,
+    /// Remove everything in the store.
+    #[arg(long, action = ArgAction::SetTrue, conflicts_with = "config")]
+    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -41,19 +172,12 @@ pub(super) struct SandboxRun {
     /// What of the network is visible.
     #[arg(long, value_enum, default_value = "none")]
     pub(super) net: Net,
-    /// Memory limit in bytes, or with K, M, G, T (powers of 1024).
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    pub(super) memory: Option<u64>,
-    /// Limit on the number of processes and threads.
-    #[arg(long, value_name = "N")]
-    pub(super) pids: Option<u64>,
-    /// Limit on processors, for example 1.5.
-    #[arg(long, value_name = "N", value_parser = size::parse_cpus)]
-    pub(super) cpus: Option<f64>,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
     /// Kill everything after this time.
-    #[arg(long, value_name = "SECS", value_parser = size::parse_seconds)]
+    #[arg(long, value_name = "SECS", value_parser = size::parse_timeout)]
     pub(super) timeout: Option<u64>,
-    /// Print the plan as JSON instead of running it.
+    /// Print the plan as JSON, and do nothing.
     #[arg(long)]
     pub(super) plan: bool,
     /// The command and its arguments.
@@ -67,4 +191,44 @@ pub(super) enum Net {
     None,
     /// The host's network.
     Host,
+}
+
+/// `NAME VALUE`, as rpm's and mock's --define take it.
+fn define(text: &str) -> Result<(String, String), String> {
+    let text = text.trim_start();
+    let (name, value) = text.split_once(char::is_whitespace).ok_or_else(|| {
+        "a name and a value are expected, separated by a blank: -D 'dist .el9'".to_owned()
+    })?;
+    let plain = name.trim_start_matches('%');
+    let start = plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let base = plain.split('(').next().unwrap_or_default();
+    if !start || !base.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(format!("{name:?} is not the name of a macro"));
+    }
+    Ok((plain.to_owned(), value.trim().to_owned()))
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("KEY=VALUE is expected")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn defines() {
+        assert_eq!(define("dist .el9"), Ok(("dist".into(), ".el9".into())));
+        assert_eq!(define("%f(x) %{1} a"), Ok(("f(x)".into(), "%{1} a".into())));
+        for bad in ["dist", "1x y", "a-b c", "%{x} y"] {
+            assert!(define(bad).is_err(), "{bad}");
+        }
+    }
 }

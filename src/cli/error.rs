@@ -1,16 +1,20 @@
 //! Errors as people read them: one sentence, its cause, a hint; and the exit status.
 
 use std::error::Error;
+use std::path::PathBuf;
 
-/// Exit status of mock for a wrong command line.
-pub(super) const COMMAND_LINE: u8 = 5;
+use crate::run::plain;
+use crate::verdict::Failure;
 
 /// An error at the top: what was attempted, why it failed, what to do about it.
 #[derive(Debug)]
 pub struct CliError {
     status: u8,
     error: Box<dyn Error + Send + Sync>,
+    snippet: Option<String>,
+    evidence: Vec<String>,
     hint: Option<String>,
+    log: Option<PathBuf>,
 }
 
 impl CliError {
@@ -20,7 +24,26 @@ impl CliError {
         error: impl Into<Box<dyn Error + Send + Sync>>,
         hint: Option<String>,
     ) -> Self {
-        CliError { status, error: error.into(), hint }
+        CliError {
+            status,
+            error: error.into(),
+            snippet: None,
+            evidence: Vec::new(),
+            hint,
+            log: None,
+        }
+    }
+
+    /// With the place in a file that is wrong.
+    pub fn with_snippet(mut self, snippet: Option<String>) -> Self {
+        self.snippet = snippet;
+        self
+    }
+
+    /// With the log that tells more.
+    pub fn with_log(mut self, log: PathBuf) -> Self {
+        self.log = Some(log);
+        self
     }
 
     /// Exit status of the program.
@@ -35,22 +58,63 @@ impl CliError {
 
     fn render(&self) -> String {
         let mut text = format!("error: {}\n", plain(&self.error.to_string()));
+        for line in self.snippet.iter().flat_map(|snippet| snippet.lines()) {
+            text += &format!("  {}\n", plain(line));
+        }
         let mut cause = self.error.source();
         while let Some(error) = cause {
-            text += &format!("  cause: {}\n", plain(&error.to_string()));
+            for (index, line) in error.to_string().trim_end().lines().enumerate() {
+                let mark = if index == 0 { "cause: " } else { "       " };
+                text += &format!("  {mark}{}\n", plain(line));
+            }
             cause = error.source();
+        }
+        for line in &self.evidence {
+            text += &format!("  | {}\n", plain(line));
         }
         if let Some(hint) = &self.hint {
             text += &format!("  hint: {}\n", plain(hint));
+        }
+        if let Some(log) = &self.log {
+            text += &format!("  log: {}\n", plain(&log.display().to_string()));
         }
         text
     }
 }
 
-/// Text without control characters other than line breaks: it may come from a build.
-pub(super) fn plain(text: &str) -> String {
-    text.trim_end()
-        .chars()
-        .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
-        .collect()
+impl From<Failure> for CliError {
+    fn from(mut failure: Failure) -> Self {
+        CliError {
+            status: failure.status,
+            evidence: std::mem::take(&mut failure.evidence),
+            hint: failure.hint.take(),
+            snippet: None,
+            log: None,
+            error: Box::new(failure),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rendered_with_cause_and_hint() {
+        let cause = std::io::Error::other("the\x1b[2J disk");
+        let failure = Failure {
+            evidence: vec!["gcc: error".into()],
+            ..Failure::infrastructure(
+                crate::verdict::Stage::Srpm,
+                1,
+                "it failed",
+                Some(Box::new(cause)),
+            )
+        }
+        .with_hint(Some("do it".into()));
+        assert_eq!(
+            CliError::from(failure).render(),
+            "error: it failed\n  cause: the\u{fffd}[2J disk\n  | gcc: error\n  hint: do it\n"
+        );
+    }
 }

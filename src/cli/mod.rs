@@ -1,8 +1,14 @@
 //! Command line: arguments, human output, exit codes. Nothing else prints.
 
 mod args;
+mod build;
+mod clean;
 mod error;
+mod limits;
+mod output;
+mod root;
 mod sandbox_run;
+mod setup;
 mod signals;
 mod size;
 
@@ -12,13 +18,15 @@ use clap::Parser;
 
 pub use error::CliError;
 
+use crate::verdict::status;
+
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
             // clap's own status 2 means something else to callers of mock.
-            let status = if error.use_stderr() { error::COMMAND_LINE } else { 0 };
+            let status = if error.use_stderr() { status::COMMAND_LINE } else { 0 };
             let _ = error.print();
             return ExitCode::from(status);
         }
@@ -33,7 +41,27 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &args::Args) -> Result<u8, CliError> {
+    use args::{Command, SandboxCommand};
     match &args.command {
-        args::Command::Sandbox { command: args::SandboxCommand::Run(run) } => sandbox_run::run(run),
+        Command::Build(args) => build::run(args),
+        Command::Init(args) => root::init(args),
+        Command::Shell(args) => root::shell(args),
+        Command::Install(args) => root::install(args),
+        Command::Clean(args) => clean::run(args),
+        Command::Sandbox { command: SandboxCommand::Run(args) } => sandbox_run::run(args),
+        Command::Helper { task } => helper(task),
+    }
+}
+
+/// Inside a maintenance sandbox; what is printed goes to the log of the build.
+fn helper(task: &str) -> Result<u8, CliError> {
+    let task = serde_json::from_str(task)
+        .map_err(|error| CliError::new(status::COMMAND_LINE, error, None))?;
+    match crate::helper::run(&task) {
+        Ok(()) => Ok(0),
+        Err(error) => {
+            eprintln!("{error}");
+            Ok(status::GENERIC)
+        }
     }
 }

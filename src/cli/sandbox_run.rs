@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use sandbox::spec::{Limit, Limits, Mount, Namespaces, Network, Root, Stdio, User};
+use sandbox::spec::{Mount, Namespaces, Network, Root, Stdio, User};
 use sandbox::{Exit, HostFacts, IdMapping, Sandbox, SandboxError, SandboxSpec};
 
 use super::args::{Net, SandboxRun};
-use super::error::{COMMAND_LINE, CliError};
+use super::error::CliError;
 use super::signals;
+use crate::verdict::status::COMMAND_LINE;
 
 /// The command could not be started, as env(1) and podman-run(1) have it.
 const COULD_NOT_START: u8 = 125;
@@ -99,14 +100,9 @@ fn spec(args: &SandboxRun, host: &HostFacts) -> Result<SandboxSpec, CliError> {
             Net::Host => Network::Host,
         },
         hostname: Some("sandbox".to_owned()),
-        limits: Limits {
-            memory_bytes: args.memory.map(Limit::required),
-            swap_bytes: args.memory.map(|_| Limit::optional(0)),
-            pids: args.pids.map(Limit::required),
-            cpus: args.cpus.map(Limit::required),
-        },
+        limits: args.limits.to_limits(),
         rlimits: BTreeMap::from([("CORE".to_owned(), 0)]),
-        timeout_ms: args.timeout,
+        timeout_ms: args.timeout.filter(|ms| *ms > 0),
         seccomp: vec!["base".to_owned(), "terminal".to_owned()],
         keep_session: true,
     })
@@ -114,11 +110,7 @@ fn spec(args: &SandboxRun, host: &HostFacts) -> Result<SandboxSpec, CliError> {
 
 /// A small environment of its own: the caller's may hold secrets.
 fn environment() -> BTreeMap<String, String> {
-    let fixed = [
-        ("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"),
-        ("HOME", "/"),
-        ("LANG", "C.UTF-8"),
-    ];
+    let fixed = [("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"), ("HOME", "/"), ("LANG", "C.UTF-8")];
     let mut environment: BTreeMap<_, _> =
         fixed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     if let Ok(term) = std::env::var("TERM") {

@@ -6,7 +6,9 @@ use sandbox::Killer;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::{Handle, Signals};
 
-/// Forwards signals as long as it lives.
+use crate::run::Cancel;
+
+/// Acts on signals as long as it lives.
 #[derive(Debug)]
 pub(super) struct Forwarding {
     handle: Option<Handle>,
@@ -26,12 +28,21 @@ impl Drop for Forwarding {
 
 /// Forwards signals of this process to the command of a sandbox.
 pub(super) fn forward(killer: Killer) -> Forwarding {
-    let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH]);
-    let Ok(mut signals) = signals else {
-        // Without handlers, a signal ends this program, and with it the sandbox.
+    let all = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
+    handle(&all, move |signal| killer.signal(signal))
+}
+
+/// Stops a build at the signals that ask for an end.
+pub(super) fn cancel(cancel: Cancel) -> Forwarding {
+    handle(&[SIGHUP, SIGINT, SIGTERM], move |signal| cancel.cancel(signal))
+}
+
+fn handle(numbers: &[i32], act: impl Fn(i32) + Send + 'static) -> Forwarding {
+    let Ok(mut signals) = Signals::new(numbers) else {
+        // Without handlers, a signal ends this program, and with it its sandboxes.
         return Forwarding { handle: None, thread: None };
     };
     let handle = Some(signals.handle());
-    let thread = std::thread::spawn(move || signals.forever().for_each(|s| killer.signal(s)));
+    let thread = std::thread::spawn(move || signals.forever().for_each(act));
     Forwarding { handle, thread: Some(thread) }
 }

@@ -28,10 +28,10 @@ pub(super) fn parse_cpus(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Seconds, with a fraction if wanted; gives milliseconds.
-pub(super) fn parse_seconds(text: &str) -> Result<u64, String> {
+/// Seconds, with a fraction if wanted; gives milliseconds. 0 is no limit, as in mock.
+pub(super) fn parse_timeout(text: &str) -> Result<u64, String> {
     match text.parse::<f64>() {
-        Ok(seconds) if seconds.is_finite() && (0.001..=1e9).contains(&seconds) => {
+        Ok(seconds) if seconds.is_finite() && (0.0..=1e9).contains(&seconds) => {
             Ok((seconds * 1000.0).round() as u64)
         }
         _ => Err("a number of seconds is expected, like 90 or 0.5".to_owned()),
@@ -55,8 +55,8 @@ mod tests {
 
     #[test]
     fn seconds_and_processors() {
-        assert_eq!(parse_seconds("0.5"), Ok(500));
-        assert!(parse_seconds("-1").is_err() && parse_seconds("nan").is_err());
+        assert_eq!(parse_timeout("0.5"), Ok(500));
+        assert!(parse_timeout("-1").is_err() && parse_timeout("nan").is_err());
         assert_eq!(parse_cpus("1.5"), Ok(1.5));
         assert!(parse_cpus("0").is_err() && parse_cpus("inf").is_err());
     }

@@ -240,7 +240,11 @@ pub fn sweep(facts: &CgroupFacts) {
         let Ok(entries) = fs::read_dir(&parent) else { continue };
         for entry in entries.flatten() {
             let name = entry.file_name();
-            if name.to_str().and_then(maker).is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            if name
+                .to_str()
+                .and_then(maker)
+                .is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+            {
                 let _ = fs::remove_dir(entry.path());
             }
         }

@@ -43,11 +43,9 @@ pub(super) fn plan(
         Some(limit) if has("cpu") => {
             write("cpu.max", format!("{} {PERIOD_US}", quota_us(limit.value, PERIOD_US)), false);
         }
-        Some(limit) => plan.give_up(
-            "cpu",
-            limit.required,
-            "the cpu controller is not delegated to this user",
-        )?,
+        Some(limit) => {
+            plan.give_up("cpu", limit.required, "the cpu controller is not delegated to this user")?
+        }
         None => {}
     }
     Ok(())
@@ -98,10 +96,9 @@ pub(super) fn prepare(own: &Path) -> Result<PathBuf, CgroupError> {
 
 pub(super) fn read(dir: &Path, usage: &mut Usage) {
     usage.source = UsageSource::CgroupV2;
-    if let (Some(user), Some(system)) = (
-        keyed(&dir.join("cpu.stat"), "user_usec"),
-        keyed(&dir.join("cpu.stat"), "system_usec"),
-    ) {
+    if let (Some(user), Some(system)) =
+        (keyed(&dir.join("cpu.stat"), "user_usec"), keyed(&dir.join("cpu.stat"), "system_usec"))
+    {
         usage.cpu_user_us = user;
         usage.cpu_system_us = system;
     }

@@ -60,9 +60,8 @@ impl<'a> Builder<'a> {
                 if *read_only { self.remount_tree(self.root()?) } else { Ok(()) }
             }
             Op::RootOverlay { layers, upper, work } => {
-                let stage = &self.launch.stage;
                 let options = self.overlay_options(layers, *upper, *work);
-                mount(Some("overlay"), stage, Some("overlay"), SAFE, Some(options.as_str()))?;
+                overlay(&self.launch.stage, &options)?;
                 self.open_root()
             }
             Op::RootTmpfs { size_bytes } => {
@@ -78,6 +77,10 @@ impl<'a> Builder<'a> {
                 } else {
                     Ok(())
                 }
+            }
+            Op::Overlay { at, layers, upper, work } => {
+                let target = resolve::open(self.root()?, at, Target::Directory(0o755))?;
+                overlay(&fd_path(&target), &self.overlay_options(layers, *upper, *work))
             }
             Op::ReadOnly { at } => {
                 let target = resolve::open(self.root()?, at, Target::Existing)?;
@@ -231,6 +234,10 @@ impl<'a> Builder<'a> {
         }
         Ok(())
     }
+}
+
+fn overlay(target: &Path, options: &str) -> nix::Result<()> {
+    mount(Some("overlay"), target, Some("overlay"), SAFE, Some(options))
 }
 
 fn tmpfs(target: &(impl nix::NixPath + ?Sized), options: &str) -> nix::Result<()> {

@@ -157,7 +157,8 @@ mod tests {
         symlink("/usr/lib", base.join("lib")).unwrap();
         symlink("../../../../etc", base.join("usr/out")).unwrap();
         symlink("/", base.join("self")).unwrap();
-        let at = |path: &str, target| open(fd.as_fd(), Path::new(path), target).map(|f| path_of(&f));
+        let at =
+            |path: &str, target| open(fd.as_fd(), Path::new(path), target).map(|f| path_of(&f));
         assert_eq!(at("/lib", Target::Existing), Ok(base.join("usr/lib")));
         assert_eq!(at("/usr/out/passwd", Target::File), Ok(base.join("etc/passwd")));
         assert_eq!(at("/self/self/usr", Target::Existing), Ok(base.join("usr")));

@@ -339,8 +339,7 @@ fn clone_flags(namespaces: &[Namespace]) -> CloneFlags {
 }
 
 fn namespace_names(launch: &Launch) -> String {
-    let names: Vec<_> =
-        launch.namespaces.iter().map(|n| format!("{n:?}").to_lowercase()).collect();
+    let names: Vec<_> = launch.namespaces.iter().map(|n| format!("{n:?}").to_lowercase()).collect();
     names.join(", ")
 }
 

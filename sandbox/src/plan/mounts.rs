@@ -101,6 +101,12 @@ impl Steps {
                 at: destination.clone(),
                 read_only: *read_only,
             }),
+            Mount::Overlay { destination, layers, upper, work } => self.required(Op::Overlay {
+                at: destination.clone(),
+                layers: layers.iter().map(|path| sources.index(path)).collect(),
+                upper: sources.index(upper),
+                work: sources.index(work),
+            }),
             Mount::Tmpfs { destination, mode, size_bytes } => self.required(Op::Tmpfs {
                 at: destination.clone(),
                 mode: *mode,
@@ -180,6 +186,10 @@ pub(super) fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
     for mount in &spec.mounts {
         let (source, destination) = match mount {
             Mount::Bind { source, destination, .. } => (Some(source), destination),
+            Mount::Overlay { destination, layers, upper, work } => {
+                check_overlay(layers, upper, work)?;
+                (None, destination)
+            }
             Mount::Tmpfs { destination, .. }
             | Mount::Proc { destination }
             | Mount::Sys { destination }
@@ -196,14 +206,16 @@ pub(super) fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
     }
     match &spec.root {
         Root::Directory { path, .. } => check_source(Some(path)),
-        Root::Overlay { layers, upper, work } => {
-            if layers.is_empty() {
-                return Err(PlanError::NoLayers);
-            }
-            layers.iter().chain([upper, work]).try_for_each(|path| check_source(Some(path)))
-        }
+        Root::Overlay { layers, upper, work } => check_overlay(layers, upper, work),
         Root::Empty { .. } => Ok(()),
     }
+}
+
+fn check_overlay(layers: &[PathBuf], upper: &PathBuf, work: &PathBuf) -> Result<(), PlanError> {
+    if layers.is_empty() {
+        return Err(PlanError::NoLayers);
+    }
+    layers.iter().chain([upper, work]).try_for_each(|path| check_source(Some(path)))
 }
 
 fn check_source(source: Option<&PathBuf>) -> Result<(), PlanError> {

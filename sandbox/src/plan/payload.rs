@@ -13,7 +13,11 @@ pub(super) fn payload(spec: &SandboxSpec) -> Payload {
             &spec.argv[0],
             spec.environment.get("PATH").map_or(DEFAULT_PATH, String::as_str),
         ),
-        environment: spec.environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        environment: spec
+            .environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect(),
         cwd: spec.cwd.clone(),
         new_session: !spec.keep_session,
         rlimits: spec.rlimits.clone(),

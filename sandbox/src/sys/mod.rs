@@ -16,17 +16,12 @@ const STACK_BYTES: usize = 1 << 20;
 /// The parent gets a SIGCHLD at its end.
 ///
 /// Must be called from a single-threaded program: the child is a copy of the calling thread only.
-pub(crate) fn clone_process(
-    flags: CloneFlags,
-    child: impl FnMut() -> isize,
-) -> nix::Result<Pid> {
+pub(crate) fn clone_process(flags: CloneFlags, child: impl FnMut() -> isize) -> nix::Result<Pid> {
     let mut stack = vec![0u8; STACK_BYTES];
     // SAFETY: without CLONE_VM the child works on its own copy of this address space, stack
     // included, so nothing it does can invalidate memory here; the program has one thread, so no
     // lock can be held by a thread that does not exist in the child.
-    unsafe {
-        nix::sched::clone(Box::new(child), &mut stack, flags, Some(Signal::SIGCHLD as i32))
-    }
+    unsafe { nix::sched::clone(Box::new(child), &mut stack, flags, Some(Signal::SIGCHLD as i32)) }
 }
 
 /// fork(2) of a single-threaded program.

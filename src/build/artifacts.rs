@@ -1,0 +1,145 @@
+//! Taking packages out of a build's tree.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::buildroot::Env;
+use crate::buildroot::workspace::Workspace;
+use crate::helper::{MANIFEST, Manifest, Task, is_package_name};
+use crate::run::StageRun;
+use crate::verdict::{Class, Failure, classify_command, status};
+
+/// A package in the result directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Artifact {
+    /// File name.
+    pub name: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// What was taken and what was left in the tree.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    pub(super) artifacts: Vec<Artifact>,
+    pub(super) rejected: Vec<(String, String)>,
+}
+
+/// Copies the packages in `directories` of a build's tree to `resultdir`.
+///
+/// The tree is read inside a sandbox, which sends regular files with names of packages; names are
+/// checked again here, and each file appears under its name only when it is complete.
+pub(super) fn collect(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    workspace: &Workspace,
+    directories: &[String],
+    resultdir: &Path,
+) -> Result<Collected, Failure> {
+    let place = Path::new("/run/albs-node/tree");
+    let task = Task::Collect { root: place.to_owned(), directories: directories.to_vec() };
+    let trees = [(workspace.written(), place.to_owned(), true)];
+    let failed = |message: String, source: Option<Box<dyn std::error::Error + Send + Sync>>| {
+        Failure::infrastructure(stage.stage, status::RESULTDIR, message, source)
+    };
+    let text = serde_json::to_string(&task).map_err(|error| {
+        failed("the collection could not be planned".into(), Some(error.into()))
+    })?;
+    let mut spec =
+        env.context.maintenance(stage.stage.as_str(), &env.program, &trees, &[&text]).map_err(
+            |error| failed("the collection could not be planned".into(), Some(error.into())),
+        )?;
+    spec.stdio.stderr = sandbox::spec::Stdout::Null;
+
+    let (reader, mut writer) = io::pipe()
+        .map_err(|error| failed("a pipe could not be made".into(), Some(error.into())))?;
+    let resultdir = resultdir.to_owned();
+    let receiver = std::thread::spawn(move || receive(reader, &resultdir));
+    let outcome = stage.raw(&spec, &mut |bytes| {
+        // A receiver that gave up tells why at the end.
+        let _ = writer.write_all(bytes);
+    });
+    drop(writer);
+    let received = receiver.join().unwrap_or_else(|_| Err(io::Error::other("the receiver died")));
+    let outcome = outcome?;
+    if let Some(failure) =
+        classify_command(stage.stage, "collecting results", &outcome, &spec.limits)
+    {
+        return Err(failure);
+    }
+    match received {
+        Ok((artifacts, manifest)) => Ok(Collected { artifacts, rejected: manifest.rejected }),
+        Err(error) => {
+            let class = match error.raw_os_error() {
+                Some(code) if code == nix::errno::Errno::ENOSPC as i32 => Class::Resource,
+                _ => Class::Infrastructure,
+            };
+            let message = "the packages could not be copied to the result directory".to_owned();
+            Err(Failure { class, ..failed(message, Some(error.into())) })
+        }
+    }
+}
+
+/// Reads the archive to its end and writes the packages.
+fn receive(mut reader: io::PipeReader, resultdir: &Path) -> io::Result<(Vec<Artifact>, Manifest)> {
+    let result = receive_entries(&mut reader, resultdir);
+    // The sender must not be stopped by a full pipe when something failed here.
+    io::copy(&mut reader, &mut io::sink())?;
+    result
+}
+
+fn receive_entries(
+    reader: &mut impl Read,
+    resultdir: &Path,
+) -> io::Result<(Vec<Artifact>, Manifest)> {
+    let mut artifacts = Vec::new();
+    let mut archive = tar::Archive::new(reader);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let name = entry.path_bytes().into_owned();
+        if name == MANIFEST.as_bytes() {
+            return Ok((artifacts, serde_json::from_reader(entry.take(1 << 20))?));
+        }
+        let Some(name) = is_package_name(&name) else {
+            return Err(io::Error::other("the archive holds a file that is not a package"));
+        };
+        artifacts.push(receive_file(&mut entry, name, resultdir)?);
+    }
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is incomplete"))
+}
+
+fn receive_file(content: &mut impl Read, name: &str, resultdir: &Path) -> io::Result<Artifact> {
+    let aside = resultdir.join(format!(".{name}.{}", std::process::id()));
+    let written = write_file(content, &aside)
+        .and_then(|written| fs::rename(&aside, resultdir.join(name)).map(|()| written));
+    if written.is_err() {
+        let _ = fs::remove_file(&aside);
+    }
+    let (bytes, sha256) = written?;
+    Ok(Artifact { name: name.to_owned(), bytes, sha256 })
+}
+
+fn write_file(content: &mut impl Read, path: &Path) -> io::Result<(u64, String)> {
+    let mut file = File::options().write(true).create_new(true).mode(0o644).open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 128 * 1024];
+    let mut bytes = 0;
+    loop {
+        let count = content.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        file.write_all(&buffer[..count])?;
+        hash.update(&buffer[..count]);
+        bytes += count as u64;
+    }
+    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((bytes, sha256))
+}

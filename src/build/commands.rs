@@ -1,0 +1,114 @@
+//! Command lines inside the buildroot. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::mock_config::MockOptions;
+
+/// Directory of rpmbuild inside the buildroot.
+pub fn top_directory(options: &MockOptions) -> String {
+    format!("{}/build", options.chroothome.trim_end_matches('/'))
+}
+
+/// Where the inputs are seen inside the buildroot.
+pub fn originals(options: &MockOptions) -> String {
+    format!("{}/originals", top_directory(options))
+}
+
+/// Unpacks the source package that was given.
+pub fn unpack(options: &MockOptions) -> Vec<String> {
+    let package = format!("{}/source.src.rpm", originals(options));
+    ["rpm", "-Uvh", "--nodeps", &package].map(str::to_owned).to_vec()
+}
+
+/// Copies a spec and its sources to where rpmbuild looks.
+pub fn copy_sources(options: &MockOptions) -> Vec<String> {
+    let (from, to) = (originals(options), top_directory(options));
+    ["cp", "-R", "--", &format!("{from}/SPECS"), &format!("{from}/SOURCES"), &format!("{to}/")]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// Makes the source package.
+pub fn build_source(options: &MockOptions, spec: &str) -> Vec<String> {
+    rpmbuild(options, "-bs", spec)
+}
+
+/// Makes the binary packages.
+pub fn build_binary(options: &MockOptions, spec: &str) -> Vec<String> {
+    rpmbuild(options, "-bb", spec)
+}
+
+/// As mock calls it: through a login shell, so that profile scripts of packages take effect.
+fn rpmbuild(options: &MockOptions, what: &str, spec: &str) -> Vec<String> {
+    let target = options.rpmbuild_arch.as_deref().unwrap_or(&options.target_arch);
+    let path = format!("{}/SPECS/{spec}", top_directory(options));
+    let mut line = format!("/usr/bin/rpmbuild {what} --noclean --target {}", quote(target));
+    if !options.check && what == "-bb" {
+        line += " --nocheck";
+    }
+    let _ = write!(line, " --nodeps {}", quote(&path));
+    ["bash", "--login", "-c", &line].map(str::to_owned).to_vec()
+}
+
+/// Installs the build dependencies of a source package that is seen at this path.
+pub fn build_dependencies(package: &str) -> Vec<String> {
+    ["builddep", package].map(str::to_owned).to_vec()
+}
+
+/// The macro file of the build user: the config's macros, those of the command line, and how many
+/// jobs may run at once.
+pub fn macro_file(
+    options: &MockOptions,
+    defines: &[(String, String)],
+    jobs: Option<u32>,
+) -> String {
+    let mut macros: BTreeMap<String, String> = options.macros.clone();
+    if let Some(jobs) = jobs {
+        macros.insert("%_smp_build_ncpus".to_owned(), jobs.to_string());
+        macros.insert("%_smp_mflags".to_owned(), format!("-j{jobs}"));
+    }
+    for (name, value) in defines {
+        macros.insert(format!("%{}", name.trim_start_matches('%')), value.clone());
+    }
+    macros.into_iter().fold(String::new(), |mut text, (name, value)| {
+        // A line break inside a value is continued with a backslash (rpm-macrofile(5)).
+        let _ = writeln!(text, "{name} {}", value.replace('\n', "\\\n"));
+        text
+    })
+}
+
+/// Jobs for a processor limit: whole processors, at least one.
+pub fn jobs(cpus: f64) -> u32 {
+    (cpus as u32).max(1)
+}
+
+/// Quotes a word for a POSIX shell.
+fn quote(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._+-~^:@%=".contains(&b);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting() {
+        assert_eq!(
+            quote("/builddir/build/SPECS/gtk+3.0~rc^1.spec"),
+            "/builddir/build/SPECS/gtk+3.0~rc^1.spec"
+        );
+        assert_eq!(quote("a b'c"), r"'a b'\''c'");
+        assert_eq!(quote("$(id)"), "'$(id)'");
+    }
+
+    #[test]
+    fn jobs_follow_the_limit() {
+        assert_eq!([0.2, 1.0, 2.9, 64.0].map(jobs), [1, 1, 2, 64]);
+    }
+}

@@ -1,0 +1,33 @@
+//! The one pipeline of all faces: from a request to packages and an outcome.
+//!
+//! bootstrap → srpm → install → rpmbuild → collect, in one straight line. Whatever happens, the
+//! workspace is removed and the outcome written at the end.
+
+mod artifacts;
+pub mod commands;
+mod hw_info;
+pub mod outcome;
+mod pipeline;
+pub mod plan;
+
+use std::path::PathBuf;
+
+pub use artifacts::Artifact;
+pub use pipeline::{Input, inspect, run};
+
+use crate::source::Source;
+
+/// What is to be built, and how.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// The source.
+    pub source: Source,
+    /// Where packages and logs go.
+    pub resultdir: PathBuf,
+    /// Macro definitions of the command line: name and value.
+    pub defines: Vec<(String, String)>,
+    /// Wall-clock limit of each rpmbuild call, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// Whether builds see the host's network. From the config only.
+    pub network: bool,
+}

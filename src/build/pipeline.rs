@@ -1,0 +1,344 @@
+//! The stages of a build, one after the other.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sandbox::Usage;
+use sandbox::spec::{Mount, Network};
+
+use super::artifacts::{self, Artifact};
+use super::outcome::{BuildOutcome, BuildrootOutcome, SCHEMA};
+use super::{BuildRequest, commands, hw_info};
+use crate::buildroot::bootstrap::{self, Root};
+use crate::buildroot::workspace::Workspace;
+use crate::buildroot::{Env, packages};
+use crate::profile::ProfileName;
+use crate::run::{Log, StageRun};
+use crate::source::{self, Source, SourcePackage};
+use crate::verdict::{Class, Failure, Stage, Verdict, classify_command, classify_rpmbuild, status};
+
+/// Where the source package is seen by the package manager.
+pub(super) const PACKAGE_PLACE: &str = "/run/albs-node/input.src.rpm";
+
+/// What is found out on the way.
+#[derive(Debug, Default)]
+struct Progress {
+    package: Option<String>,
+    root: Option<BuildrootOutcome>,
+    artifacts: Vec<Artifact>,
+    rejected: Vec<(String, String)>,
+    tools: BTreeMap<String, String>,
+}
+
+/// Builds. The outcome is written to the result directory and returned with the failure, if there
+/// was one.
+pub fn run(env: &Env<'_>, request: &BuildRequest) -> (BuildOutcome, Option<Failure>) {
+    let clock = std::time::Instant::now();
+    let started = jiff::Timestamp::now();
+    let mut progress = Progress::default();
+    let failure = build(env, request, &mut progress).err();
+    let records = env.runner.records();
+    let usage = records.iter().fold(Usage::default(), |sum, record| sum.plus(&record.usage));
+    progress.tools.insert("albs-node".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    progress.tools.insert("kernel".to_owned(), env.context.host.kernel.clone());
+    let outcome = BuildOutcome {
+        schema: SCHEMA,
+        verdict: failure.as_ref().map_or_else(Verdict::success, Failure::verdict),
+        config: env.options.root.clone(),
+        package: progress.package,
+        buildroot: progress.root,
+        started: started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        seconds: clock.elapsed().as_secs_f64(),
+        stages: records,
+        usage,
+        artifacts: progress.artifacts,
+        rejected: progress.rejected,
+        limits: env.context.limits.clone(),
+        isolation: env.runner.enforcement().into_iter().collect(),
+        tools: progress.tools,
+    };
+    let written = outcome.write(&request.resultdir);
+    let failure = match (failure, written) {
+        (None, Err(error)) => Some(Failure::infrastructure(
+            Stage::Collect,
+            status::RESULTDIR,
+            format!("outcome.json could not be written to {}", request.resultdir.display()),
+            Some(Box::new(error)),
+        )),
+        (failure, _) => failure,
+    };
+    (outcome, failure)
+}
+
+fn build(env: &Env<'_>, request: &BuildRequest, progress: &mut Progress) -> Result<(), Failure> {
+    // Read before anything is made: a bad package costs nothing then.
+    let input = inspect(&request.source)?;
+    let path = request.resultdir.join("hw_info.log");
+    let _ = fs::write(path, hw_info::text(env.store.path()));
+
+    let (root, workspace) = env.runner.stage(Stage::Bootstrap, "chroot init", |stage| {
+        let root = bootstrap::ensure(env, stage)?;
+        let workspace = Workspace::create(env, stage, &root)?;
+        Ok((root, workspace))
+    })?;
+    progress.root = Some(BuildrootOutcome {
+        key: root.key.clone(),
+        reused: root.reused,
+        packages: root.info.packages,
+    });
+    progress.tools.extend(root.info.tools.clone());
+    let result =
+        Build { env, request, root: &root, workspace: &workspace }.stages(&input, progress);
+    workspace.remove(env);
+    result
+}
+
+/// What is known of the input without unpacking it.
+#[derive(Debug)]
+pub struct Input {
+    /// Name of the spec file.
+    pub spec: String,
+    /// What the log calls the input.
+    pub name: String,
+}
+
+/// Looks at the input without unpacking it.
+///
+/// # Errors
+///
+/// It is not usable.
+pub fn inspect(source: &Source) -> Result<Input, Failure> {
+    let unusable =
+        |message: String, cause: Option<Box<dyn std::error::Error + Send + Sync>>| Failure {
+            class: Class::Package,
+            ..Failure::infrastructure(Stage::Srpm, status::SOURCE_PACKAGE, message, cause)
+        };
+    match source {
+        Source::Srpm(path) => {
+            let package = SourcePackage::read(path).map_err(|error| {
+                unusable("the source package is not usable".into(), Some(error.into()))
+            })?;
+            Ok(Input { spec: package.spec, name: format!("{}.src.rpm", package.nvr) })
+        }
+        Source::Spec { spec, sources } => {
+            let name = spec.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if !name.ends_with(".spec") || !source::is_plain(name) {
+                let message = format!("{} is not the name of a spec file", spec.display());
+                return Err(unusable(message, None));
+            }
+            if !sources.is_dir() {
+                let message = format!("{} is not a directory of sources", sources.display());
+                return Err(unusable(message, None));
+            }
+            Ok(Input { spec: name.to_owned(), name: name.to_owned() })
+        }
+    }
+}
+
+struct Build<'a> {
+    env: &'a Env<'a>,
+    request: &'a BuildRequest,
+    root: &'a Root,
+    workspace: &'a Workspace,
+}
+
+impl Build<'_> {
+    fn stages(&self, input: &Input, progress: &mut Progress) -> Result<(), Failure> {
+        let runner = self.env.runner;
+        let what = format!("buildsrpm {}", input.name);
+        let source_package =
+            runner.stage(Stage::Srpm, &what, |stage| self.srpm(stage, input, progress))?;
+        let package = SourcePackage::read(&source_package).map_err(|error| Failure {
+            class: Class::Package,
+            ..Failure::infrastructure(
+                Stage::Srpm,
+                status::BUILD,
+                "rpmbuild made a source package that is not usable",
+                Some(Box::new(error)),
+            )
+        })?;
+        let name = format!("{}.src.rpm", package.nvr);
+        progress.package = Some(package.nvr);
+
+        let what = format!("build setup for {name}");
+        runner.stage(Stage::Install, &what, |stage| self.install(stage, &source_package))?;
+        let what = format!("rpmbuild {name}");
+        runner.stage(Stage::Rpmbuild, &what, |stage| {
+            let argv = commands::build_binary(self.env.options, &input.spec);
+            self.rpmbuild(stage, argv)
+        })?;
+        runner.stage(Stage::Collect, "collecting results", |stage| self.collect(stage, progress))
+    }
+
+    /// Makes the source package; gives its path in the result directory.
+    fn srpm(
+        &self,
+        stage: &StageRun<'_>,
+        input: &Input,
+        progress: &mut Progress,
+    ) -> Result<PathBuf, Failure> {
+        let options = self.env.options;
+        let inputs = self.workspace.directory(stage, "inputs")?;
+        source::stage(&self.request.source, &inputs).map_err(|error| {
+            let message = "the source could not be copied";
+            Failure::infrastructure(
+                stage.stage,
+                status::SOURCE_PACKAGE,
+                message,
+                Some(error.into()),
+            )
+        })?;
+        let unpack = match self.request.source {
+            Source::Srpm(_) => commands::unpack(options),
+            Source::Spec { .. } => commands::copy_sources(options),
+        };
+        let visible = Mount::Bind {
+            source: inputs,
+            destination: commands::originals(options).into(),
+            read_only: true,
+        };
+        let mut spec = self.build_spec(stage, vec![visible], unpack)?;
+        spec.timeout_ms = Some(600_000);
+        let finished = stage.sandbox(&spec, Log::Root)?;
+        let what = "unpacking the source package";
+        if let Some(failure) = classify_command(stage.stage, what, &finished.outcome, &spec.limits)
+        {
+            return Err(failure);
+        }
+        if !finished.outcome.exit.success() {
+            return Err(unpack_failure(&finished.tail));
+        }
+
+        let argv = commands::build_source(options, &input.spec);
+        self.rpmbuild(stage, argv)?;
+        let collected = self.take(stage, &["SRPMS"])?;
+        progress.rejected.extend(collected.rejected);
+        let package = collected.artifacts.iter().find(|a| a.name.ends_with("src.rpm")).cloned();
+        progress.artifacts.extend(collected.artifacts);
+        package.map(|artifact| self.request.resultdir.join(artifact.name)).ok_or_else(|| Failure {
+            class: Class::Package,
+            ..Failure::infrastructure(
+                stage.stage,
+                status::BUILD,
+                "rpmbuild -bs left no source package",
+                None,
+            )
+        })
+    }
+
+    fn install(&self, stage: &StageRun<'_>, source_package: &Path) -> Result<(), Failure> {
+        let env = self.env;
+        let command = commands::build_dependencies(PACKAGE_PLACE);
+        let request = packages::Request {
+            root: self.workspace.root(),
+            dbpath: &self.root.info.dbpath,
+            command: &command,
+            visible: &[(source_package.to_owned(), PathBuf::from(PACKAGE_PLACE))],
+            what: "installing build dependencies",
+        };
+        packages::run(env, stage, &request)?;
+        let installed = packages::installed(env, stage, self.workspace.root(), Vec::new())?;
+        let text: String = installed.iter().flat_map(|line| [line, "\n"]).collect();
+        let path = self.request.resultdir.join("installed_pkgs.log");
+        fs::write(&path, text).map_err(|error| {
+            let message = format!("{} could not be written", path.display());
+            Failure::infrastructure(stage.stage, status::RESULTDIR, message, Some(error.into()))
+        })
+    }
+
+    fn collect(&self, stage: &StageRun<'_>, progress: &mut Progress) -> Result<(), Failure> {
+        let collected = self.take(stage, &["RPMS"])?;
+        for (name, reason) in &collected.rejected {
+            stage.note(&format!("left in the buildroot: {name}: {reason}"));
+        }
+        let none = collected.artifacts.is_empty();
+        progress.rejected.extend(collected.rejected);
+        progress.artifacts.extend(collected.artifacts);
+        if none {
+            return Err(Failure {
+                class: Class::Package,
+                ..Failure::infrastructure(
+                    stage.stage,
+                    status::BUILD,
+                    "rpmbuild succeeded but left no packages",
+                    None,
+                )
+            });
+        }
+        Ok(())
+    }
+
+    fn take(&self, stage: &StageRun<'_>, names: &[&str]) -> Result<artifacts::Collected, Failure> {
+        let top = commands::top_directory(self.env.options);
+        let directories: Vec<String> = names.iter().map(|name| format!("{top}/{name}")).collect();
+        artifacts::collect(self.env, stage, self.workspace, &directories, &self.request.resultdir)
+    }
+
+    fn rpmbuild(&self, stage: &StageRun<'_>, argv: Vec<String>) -> Result<(), Failure> {
+        let mut spec = self.build_spec(stage, Vec::new(), argv)?;
+        spec.timeout_ms = self.request.timeout_ms;
+        let what = match stage.stage {
+            Stage::Srpm => "rpmbuild -bs",
+            _ => "rpmbuild -bb",
+        };
+        let finished = stage.sandbox(&spec, Log::Build)?;
+        let failure =
+            classify_rpmbuild(stage.stage, what, &finished.outcome, &spec.limits, &finished.tail);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// A sandbox of the build user in the workspace.
+    fn build_spec(
+        &self,
+        stage: &StageRun<'_>,
+        mut mounts: Vec<Mount>,
+        argv: Vec<String>,
+    ) -> Result<sandbox::SandboxSpec, Failure> {
+        let env = self.env;
+        let jobs = env.context.limits.cpus.map(|limit| commands::jobs(limit.value));
+        mounts.push(Mount::File {
+            destination: Path::new(&env.options.chroothome).join(".rpmmacros"),
+            content: commands::macro_file(env.options, &self.request.defines, jobs),
+            mode: 0o644,
+        });
+        let mut environment = env.options.environment.clone();
+        if let Some(jobs) = jobs {
+            // What older rpm reads instead of the macro.
+            environment.insert("RPM_BUILD_NCPUS".to_owned(), jobs.to_string());
+        }
+        let mut spec = env
+            .context
+            .chroot(
+                stage.stage.as_str(),
+                ProfileName::Build,
+                self.workspace.root(),
+                mounts,
+                &environment,
+                argv,
+            )
+            .map_err(|error| {
+                let message = "the build's sandbox could not be planned";
+                Failure::infrastructure(stage.stage, status::GENERIC, message, Some(error.into()))
+            })?;
+        spec.cwd = env.options.chroothome.clone().into();
+        if self.request.network {
+            spec.network = Network::Host;
+        }
+        Ok(spec)
+    }
+}
+
+fn unpack_failure(tail: &[String]) -> Failure {
+    let mut failure = Failure {
+        class: Class::Package,
+        ..Failure::infrastructure(
+            Stage::Srpm,
+            status::SOURCE_PACKAGE,
+            "the source package could not be unpacked",
+            None,
+        )
+    };
+    failure.evidence = tail[tail.len().saturating_sub(3)..].to_vec();
+    failure
+}

@@ -1,0 +1,268 @@
+//! Making the buildroot of a config, once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sandbox::spec::Root as SandboxRoot;
+use serde::{Deserialize, Serialize};
+
+use super::sandboxes::BUILDROOT;
+use super::store::{self, Lock, LockKind, StoreError, attempt};
+use super::{Env, dnf, maintenance, packages};
+use crate::helper::{Account, Task};
+use crate::mock_config::MockOptions;
+use crate::profile::ProfileName;
+use crate::run::StageRun;
+use crate::verdict::{Failure, Stage, status};
+
+/// A buildroot that exists and stays as long as this value lives.
+#[derive(Debug)]
+pub struct Root {
+    /// Name of its directory in the store.
+    pub key: String,
+    /// Its tree.
+    pub tree: PathBuf,
+    /// What is known of it.
+    pub info: RootInfo,
+    /// Whether it was there before.
+    pub reused: bool,
+    #[expect(dead_code, reason = "held, not used")]
+    lock: Lock,
+}
+
+/// What is recorded of a complete buildroot. Its existence says that the root is complete.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RootInfo {
+    /// Name of the config.
+    pub config: String,
+    /// rpm's database in the root, as the root's own rpm has it.
+    pub dbpath: String,
+    /// Number of packages.
+    pub packages: usize,
+    /// When it was made, as seconds since 1970.
+    pub created: i64,
+    /// Versions of the tools that made it and that it has.
+    pub tools: BTreeMap<String, String>,
+}
+
+/// Name of the tree below the directory of a root.
+const TREE: &str = "root";
+
+/// Gives the buildroot of the config, making it if it is missing. Waits while another process
+/// makes or removes it.
+///
+/// # Errors
+///
+/// The package manager failed, or the store cannot be used.
+pub fn ensure(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Root, Failure> {
+    let key = env.key().key();
+    let dir = env.store.root(&key);
+    let lock_path = lock_path(env, &key);
+    let mut waiting = || stage.note("waiting for another process that works on this buildroot");
+    let mut reused = true;
+    loop {
+        let lock = take(stage, &lock_path, LockKind::Shared, &mut waiting)?;
+        if let Some(info) = read_info(&dir) {
+            let tree = dir.join(TREE);
+            return Ok(Root { key, tree, info, reused, lock });
+        }
+        drop(lock);
+        let _alone = take(stage, &lock_path, LockKind::Exclusive, &mut waiting)?;
+        if read_info(&dir).is_none() {
+            reused = false;
+            make(env, stage, &dir)?;
+        }
+    }
+}
+
+/// The lock of a root.
+pub(super) fn lock_path(env: &Env<'_>, key: &str) -> PathBuf {
+    env.store.roots().join(format!("{key}.lock"))
+}
+
+fn take(
+    stage: &StageRun<'_>,
+    path: &Path,
+    kind: LockKind,
+    waiting: &mut dyn FnMut(),
+) -> Result<Lock, Failure> {
+    let failed = |error| store_failure(stage.stage, error);
+    match store::lock(path, kind, Some(waiting)).map_err(failed)? {
+        Some(lock) => Ok(lock),
+        None => Err(Failure::infrastructure(
+            stage.stage,
+            status::LOCKED,
+            "the buildroot is in use",
+            None,
+        )),
+    }
+}
+
+fn read_info(dir: &Path) -> Option<RootInfo> {
+    serde_json::from_slice(&fs::read(dir.join("info.json")).ok()?).ok()
+}
+
+pub(crate) fn store_failure(stage: Stage, error: StoreError) -> Failure {
+    let hint = error.hint();
+    let class = match error.source.raw_os_error() {
+        Some(code) if code == nix::errno::Errno::ENOSPC as i32 => crate::verdict::Class::Resource,
+        _ => crate::verdict::Class::Infrastructure,
+    };
+    let message = "the store cannot be used";
+    Failure {
+        class,
+        ..Failure::infrastructure(stage, status::ROOT, message, Some(Box::new(error)))
+    }
+    .with_hint(hint)
+}
+
+/// Makes the root in `dir`. What an interrupted attempt left is removed first, and what this one
+/// leaves on failure is removed at the end.
+fn make(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> {
+    let failed = |error| store_failure(stage.stage, error);
+    discard(env, dir);
+    attempt("make the directory of the buildroot", dir, store::shared_directory(dir))
+        .map_err(failed)?;
+    let result = fill(env, stage, dir);
+    if result.is_err() {
+        discard(env, dir);
+    }
+    result
+}
+
+fn discard(env: &Env<'_>, dir: &Path) {
+    if dir.exists() {
+        let _ = super::remove::remove_trees(&env.context, &env.program, dir, &[TREE]);
+    }
+}
+
+fn fill(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> {
+    let tree = dir.join(TREE);
+    let place = PathBuf::from("/run/albs-node/root-of-store");
+    maintenance::run(
+        env,
+        stage,
+        &Task::MakeDirectories { paths: vec![place.join(TREE)] },
+        &[(dir.to_owned(), place, false)],
+    )?;
+    let root = || SandboxRoot::Directory { path: tree.clone(), read_only: false };
+
+    for command in &setup_commands(env.options) {
+        let request = packages::Request {
+            root: root(),
+            dbpath: dnf::DEFAULT_DBPATH,
+            command,
+            visible: &[],
+            what: "installing the buildroot",
+        };
+        packages::run(env, stage, &request)?;
+    }
+
+    let dbpath = database_path(env, stage, root())?;
+    let account = account(env);
+    maintenance::run(
+        env,
+        stage,
+        &Task::Prepare {
+            root: BUILDROOT.into(),
+            account,
+            directories: env.options.extra_chroot_dirs.clone(),
+            files: env.options.files.clone().into_iter().collect(),
+            move_database: (dbpath != dnf::DEFAULT_DBPATH)
+                .then(|| (dnf::DEFAULT_DBPATH.to_owned(), dbpath.clone())),
+        },
+        &[(tree.clone(), BUILDROOT.into(), false)],
+    )?;
+    let installed = packages::installed(env, stage, root(), Vec::new())?;
+    if installed.is_empty() {
+        return Err(Failure::infrastructure(
+            stage.stage,
+            status::ROOT,
+            "the buildroot's own rpm cannot read the package database that this host's rpm wrote",
+            None,
+        )
+        .with_hint(Some(
+            "build this config on a host whose rpm has the same database format".to_owned(),
+        )));
+    }
+    let info = RootInfo {
+        config: env.options.root.clone(),
+        dbpath,
+        packages: installed.len(),
+        created: jiff::Timestamp::now().as_second(),
+        tools: tools(env, stage, root())?,
+    };
+    write_info(dir, &info).map_err(|error| store_failure(stage.stage, error))
+}
+
+/// The package manager's commands that fill a new buildroot. A config may have none.
+pub fn setup_commands(options: &MockOptions) -> Vec<Vec<String>> {
+    let mut commands = vec![options.chroot_setup_cmd.clone()];
+    if !options.chroot_additional_packages.is_empty() {
+        let install = std::iter::once("install".to_owned());
+        commands.push(install.chain(options.chroot_additional_packages.clone()).collect());
+    }
+    commands.retain(|command| !command.is_empty());
+    commands
+}
+
+/// Written aside and renamed: a root with half an info would count as complete.
+fn write_info(dir: &Path, info: &RootInfo) -> Result<(), StoreError> {
+    let path = dir.join("info.json");
+    let aside = dir.join("info.json.new");
+    let write = || -> std::io::Result<()> {
+        fs::write(&aside, serde_json::to_vec_pretty(info)?)?;
+        fs::File::open(&aside)?.sync_all()?;
+        fs::rename(&aside, &path)
+    };
+    attempt("record the buildroot", &path, write())
+}
+
+fn account(env: &Env<'_>) -> Account {
+    Account {
+        user: env.options.chrootuser.clone(),
+        group: env.options.chrootgroup.clone(),
+        uid: env.context.build_user.uid,
+        gid: env.context.build_user.gid,
+        home: env.options.chroothome.clone(),
+    }
+}
+
+/// Where the buildroot's own rpm looks for its database.
+fn database_path(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    root: SandboxRoot,
+) -> Result<String, Failure> {
+    let argv = ["rpm", "--eval", "%{_dbpath}"].map(str::to_owned).to_vec();
+    let output = packages::query(env, stage, root, Vec::new(), argv, ProfileName::Shell)?;
+    let path = output.lines().last().unwrap_or_default().trim();
+    if path.starts_with('/') && !path.contains("..") {
+        Ok(path.to_owned())
+    } else {
+        // A home directory of nobody, as Debian's rpm has it.
+        Ok(dnf::DEFAULT_DBPATH.to_owned())
+    }
+}
+
+/// Versions of the host's package manager and of the buildroot's rpm, one line each.
+fn tools(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    root: SandboxRoot,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut tools = BTreeMap::new();
+    let argv = ["rpm", "--version"].map(str::to_owned).to_vec();
+    let rpm = packages::query(env, stage, root.clone(), Vec::new(), argv, ProfileName::Shell)?;
+    tools.insert("rpm".to_owned(), first_line(&rpm));
+    if let Some(version) = packages::manager_version(env, stage, root)? {
+        tools.insert(env.manager.kind.to_owned(), version);
+    }
+    Ok(tools)
+}
+
+fn first_line(text: &str) -> String {
+    crate::run::plain(text.lines().next().unwrap_or_default())
+}

@@ -1,0 +1,103 @@
+//! The key of a buildroot: a hash of everything that decides its content.
+
+use std::fs;
+use std::path::PathBuf;
+
+use sandbox::IdMapping;
+use sandbox::spec::User;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::mock_config::MockOptions;
+
+/// Changes when what is put into roots changes in a way that the other parts do not show.
+const FORMAT: u32 = 1;
+
+/// Digits of the hash in a key.
+const HASH_LENGTH: usize = 12;
+
+/// The parts of the key, printable.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyParts {
+    format: u32,
+    root: String,
+    target_arch: String,
+    releasever: Option<String>,
+    package_manager: String,
+    setup_command: Vec<String>,
+    additional_packages: Vec<String>,
+    common_options: Vec<String>,
+    configuration: String,
+    variables: Vec<(String, String)>,
+    directories: Vec<String>,
+    files: Vec<(String, String)>,
+    build_user: String,
+    home: String,
+    ids: IdMapping,
+    /// Local repositories: path and checksum of their metadata.
+    repositories: Vec<(PathBuf, String)>,
+}
+
+impl KeyParts {
+    /// Collects the parts. `visible` are the repositories on this host.
+    pub fn new(
+        options: &MockOptions,
+        ids: &IdMapping,
+        user: User,
+        visible: &[PathBuf],
+    ) -> KeyParts {
+        let pairs = |map: &std::collections::BTreeMap<String, String>| {
+            map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
+        KeyParts {
+            format: FORMAT,
+            root: options.root.clone(),
+            target_arch: options.target_arch.clone(),
+            releasever: options.releasever.clone(),
+            package_manager: options.package_manager.clone(),
+            setup_command: options.chroot_setup_cmd.clone(),
+            additional_packages: options.chroot_additional_packages.clone(),
+            common_options: options.dnf_common_opts.clone(),
+            configuration: options.dnf_conf.clone(),
+            variables: pairs(&options.dnf_vars),
+            directories: options.extra_chroot_dirs.clone(),
+            files: pairs(&options.files),
+            build_user: format!("{}:{}:{}", options.chrootuser, user.uid, user.gid),
+            home: options.chroothome.clone(),
+            ids: ids.clone(),
+            repositories: visible
+                .iter()
+                .filter_map(|path| {
+                    let metadata = fs::read(path.join("repodata/repomd.xml")).ok()?;
+                    Some((path.clone(), hex(&metadata)))
+                })
+                .collect(),
+        }
+    }
+
+    /// Name of the root's directory: the config's name for people, the hash for certainty.
+    pub fn key(&self) -> String {
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        format!("{}-{}", file_name(&self.root), &hex(&text)[..HASH_LENGTH])
+    }
+}
+
+/// Whether `key` is the key of a root of the config named `root`.
+pub fn is_of(key: &str, root: &str) -> bool {
+    key.rsplit_once('-')
+        .is_some_and(|(name, hash)| name == file_name(root) && hash.len() == HASH_LENGTH)
+}
+
+/// The name of a config as a file name.
+fn file_name(root: &str) -> String {
+    let name: String = root
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' })
+        .take(80)
+        .collect();
+    name.trim_start_matches('.').to_owned()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

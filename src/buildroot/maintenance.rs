@@ -1,0 +1,81 @@
+//! Calls of our own program inside maintenance sandboxes.
+
+use std::path::{Path, PathBuf};
+
+use sandbox::{Outcome, Sandbox, SandboxError, SandboxSpec};
+
+use super::Env;
+use super::sandboxes::Context;
+use crate::helper::Task;
+use crate::run::{Log, StageRun};
+use crate::verdict::{Failure, status};
+
+/// Trees that a task works on: host path, place inside, read-only.
+pub(super) type Trees = [(PathBuf, PathBuf, bool)];
+
+/// Runs a task as part of a stage; what it complains of goes to `root.log`.
+pub(super) fn run(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    task: &Task,
+    trees: &Trees,
+) -> Result<(), Failure> {
+    let spec = spec(&env.context, &env.program, stage.stage.as_str(), task, trees)
+        .map_err(|error| own_fault(stage, "the helper could not be planned", error))?;
+    let finished = stage.sandbox(&spec, Log::Root)?;
+    if finished.outcome.exit.success() {
+        return Ok(());
+    }
+    let mut failure = Failure::infrastructure(
+        stage.stage,
+        status::ROOT,
+        format!("the buildroot could not be worked on ({})", finished.outcome.exit),
+        None,
+    );
+    failure.evidence = finished.tail;
+    Err(failure)
+}
+
+/// Runs a task outside any stage, also while a build is being cancelled: for cleaning up.
+///
+/// # Errors
+///
+/// The sandbox could not be used, or the task failed; the text is for people.
+pub(super) fn run_always(
+    context: &Context,
+    program: &Path,
+    task: &Task,
+    trees: &Trees,
+) -> Result<(), String> {
+    let spec = spec(context, program, "clean", task, trees).map_err(|error| error.to_string())?;
+    let mut said = Vec::new();
+    let mut run = || -> Result<Outcome, SandboxError> {
+        let sandbox = Sandbox::spawn(&spec, &context.host)?;
+        sandbox.wait(&mut |bytes| said.extend_from_slice(bytes))
+    };
+    let outcome = run().map_err(|error| error.to_string())?;
+    if outcome.exit.success() {
+        return Ok(());
+    }
+    let said = crate::run::plain(&String::from_utf8_lossy(&said));
+    Err(format!("{}: {said}", outcome.exit))
+}
+
+pub(super) fn spec(
+    context: &Context,
+    program: &Path,
+    name: &str,
+    task: &Task,
+    trees: &Trees,
+) -> Result<SandboxSpec, Box<dyn std::error::Error + Send + Sync>> {
+    let text = serde_json::to_string(task)?;
+    Ok(context.maintenance(name, program, trees, &[&text])?)
+}
+
+fn own_fault(
+    stage: &StageRun<'_>,
+    message: &str,
+    error: Box<dyn std::error::Error + Send + Sync>,
+) -> Failure {
+    Failure::infrastructure(stage.stage, status::GENERIC, message, Some(error))
+}

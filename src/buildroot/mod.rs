@@ -1,0 +1,43 @@
+//! Buildroots: what is installed into them, where they are kept, how they are made and removed.
+
+pub mod bootstrap;
+pub mod dnf;
+pub mod key;
+mod maintenance;
+pub mod packages;
+pub mod remove;
+pub mod sandboxes;
+pub mod store;
+pub mod workspace;
+
+use std::path::PathBuf;
+
+use crate::mock_config::MockOptions;
+use crate::run::Runner;
+
+/// What making and using the buildroots of one config takes.
+#[derive(Debug)]
+pub struct Env<'a> {
+    /// Runs sandboxes.
+    pub runner: &'a Runner,
+    /// Where roots are kept.
+    pub store: &'a store::Store,
+    /// What all sandboxes have in common.
+    pub context: sandboxes::Context,
+    /// The config.
+    pub options: &'a MockOptions,
+    /// The host's package manager.
+    pub manager: dnf::PackageManager,
+    /// This program, which works inside maintenance sandboxes.
+    pub program: PathBuf,
+    /// Host paths that the repositories need.
+    pub visible: Vec<PathBuf>,
+}
+
+impl Env<'_> {
+    /// The key of the config's buildroot.
+    pub fn key(&self) -> key::KeyParts {
+        let ids = self.context.ids(sandbox::spec::User::ROOT);
+        key::KeyParts::new(self.options, &ids, self.context.build_user, &self.visible)
+    }
+}

@@ -1,0 +1,186 @@
+//! Package operations on a buildroot: installing with the host's package manager, asking the
+//! buildroot's own rpm.
+
+use std::path::PathBuf;
+
+use sandbox::SandboxSpec;
+use sandbox::spec::{Mount, Root};
+
+use super::sandboxes::PackageManagerInputs;
+use super::{Env, dnf};
+use crate::profile::ProfileName;
+use crate::run::{Lines, Log, StageRun};
+use crate::verdict::{Failure, classify_command, classify_package_manager, status};
+
+/// Bytes of an answer that are kept; a list of ten thousand packages is smaller.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// One call of the package manager.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The buildroot.
+    pub root: Root,
+    /// rpm's database in it.
+    pub dbpath: &'a str,
+    /// The package manager's command and arguments.
+    pub command: &'a [String],
+    /// Host paths to show besides those of the repositories: path and place inside.
+    pub visible: &'a [(PathBuf, PathBuf)],
+    /// What it is for, as the start of a sentence.
+    pub what: &'a str,
+}
+
+/// Calls the package manager, as often as the config says if repositories do not answer.
+///
+/// # Errors
+///
+/// It failed, with the verdict.
+pub fn run(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Result<(), Failure> {
+    let attempts = env.options.package_manager_max_attempts.max(1);
+    let mut attempt = 1;
+    loop {
+        match run_once(env, stage, request) {
+            Err(failure) if failure.retryable && attempt < attempts => {
+                let delay = env.options.package_manager_attempt_delay;
+                stage.note(&format!("{failure}; trying again in {delay} s"));
+                std::thread::sleep(std::time::Duration::from_secs(delay));
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+fn run_once(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Result<(), Failure> {
+    let argv = env.manager.command_line(env.options, request.command);
+    let mut spec = manager_spec(env, stage, request, argv)?;
+    spec.timeout_ms = (env.options.opstimeout > 0).then_some(env.options.opstimeout * 1000);
+    let limits = spec.limits.clone();
+    let finished = stage.sandbox(&spec, Log::Root)?;
+    let failure = classify_package_manager(
+        stage.stage,
+        request.what,
+        &finished.outcome,
+        &limits,
+        &finished.tail,
+    );
+    failure.map_or(Ok(()), Err)
+}
+
+fn manager_spec(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    request: &Request<'_>,
+    argv: Vec<String>,
+) -> Result<SandboxSpec, Failure> {
+    let cache = env
+        .store
+        .cache(&env.key().key())
+        .map_err(|error| super::bootstrap::store_failure(stage.stage, error))?;
+    let same_place = env.visible.iter().map(|path| (path.clone(), path.clone()));
+    let visible: Vec<_> = same_place.chain(request.visible.iter().cloned()).collect();
+    let inputs = PackageManagerInputs {
+        visible: &visible,
+        files: &dnf::files(env.options, request.dbpath),
+        cache: &cache,
+        cache_inside: dnf::CACHE.as_ref(),
+        proxies: &dnf::proxies(&env.options.environment),
+    };
+    env.context.package_manager(stage.stage.as_str(), request.root.clone(), inputs, argv).map_err(
+        |error| {
+            let message = "the package manager's sandbox could not be planned";
+            Failure::infrastructure(stage.stage, status::GENERIC, message, Some(Box::new(error)))
+        },
+    )
+}
+
+/// The version that the host's package manager tells; none if it tells none.
+///
+/// # Errors
+///
+/// Its sandbox could not be used.
+pub fn manager_version(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    root: Root,
+) -> Result<Option<String>, Failure> {
+    let request =
+        Request { root, dbpath: dnf::DEFAULT_DBPATH, command: &[], visible: &[], what: "" };
+    let argv = env.manager.command_line(env.options, &["--version".to_owned()]);
+    let spec = manager_spec(env, stage, &request, argv)?;
+    let mut lines = Lines::default();
+    // Its exit status says whether its own package is in the buildroot, which does not matter.
+    stage.raw(&spec, &mut |bytes| lines.add(bytes, |_| {}))?;
+    let digit = |line: &&String| line.contains(|c: char| c.is_ascii_digit());
+    Ok(lines.into_tail().iter().rfind(digit).cloned())
+}
+
+/// What the buildroot's rpm says is installed, in mock's format of `installed_pkgs.log`.
+///
+/// # Errors
+///
+/// rpm failed.
+pub fn installed(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    root: Root,
+    mounts: Vec<Mount>,
+) -> Result<Vec<String>, Failure> {
+    let format = "%{nevra} %{buildtime} %{size} %{pkgid} %{installtime}\\n";
+    let argv = ["rpm", "-qa", "--qf", format].map(str::to_owned).to_vec();
+    let output = query(env, stage, root, mounts, argv, ProfileName::Shell)?;
+    let mut lines: Vec<String> =
+        output.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    lines.sort();
+    Ok(lines)
+}
+
+/// Runs a short command in the buildroot and gives what it wrote.
+///
+/// # Errors
+///
+/// It failed.
+pub fn query(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    root: Root,
+    mounts: Vec<Mount>,
+    argv: Vec<String>,
+    profile: ProfileName,
+) -> Result<String, Failure> {
+    let what = format!("asking {}", argv[0]);
+    let spec = env
+        .context
+        .chroot(stage.stage.as_str(), profile, root, mounts, &env.options.environment, argv)
+        .map_err(|error| {
+            let message = format!("{what} could not be planned");
+            Failure::infrastructure(stage.stage, status::GENERIC, message, Some(Box::new(error)))
+        })?;
+    ask(stage, spec, &what)
+}
+
+fn ask(stage: &StageRun<'_>, mut spec: SandboxSpec, what: &str) -> Result<String, Failure> {
+    // Nothing that takes longer is a question.
+    spec.timeout_ms = Some(120_000);
+    let mut output = Vec::new();
+    let outcome = stage.raw(&spec, &mut |bytes| {
+        if output.len() < MAX_ANSWER {
+            output.extend_from_slice(bytes);
+        }
+    })?;
+    if let Some(failure) = classify_command(stage.stage, what, &outcome, &spec.limits) {
+        return Err(failure);
+    }
+    let output = String::from_utf8_lossy(&output);
+    if !outcome.exit.success() {
+        let message = format!("{what} failed with {}", outcome.exit);
+        let mut failure = Failure::infrastructure(stage.stage, status::ROOT, message, None);
+        let lines: Vec<&str> = output.lines().collect();
+        let last = &lines[lines.len().saturating_sub(3)..];
+        failure.evidence = last.iter().map(|line| crate::run::plain(line)).collect();
+        return Err(failure);
+    }
+    // What the programs only remark is no answer.
+    let answers = output.lines().filter(|line| !line.starts_with("warning: "));
+    Ok(answers.flat_map(|line| [line, "\n"]).collect())
+}

@@ -1,0 +1,112 @@
+//! Removing trees whose files belong to mapped ids, as the user to whom they do not belong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::maintenance;
+use super::sandboxes::Context;
+use super::store::{self, LockKind, Store, StoreError};
+use crate::helper::Task;
+
+/// Where the directory is seen by the helper.
+const PLACE: &str = "/run/albs-node/removed";
+
+/// Removes the named trees below `dir`, then `dir` with what this user put there.
+///
+/// # Errors
+///
+/// What could not be removed and why, for people.
+pub fn remove_trees(
+    context: &Context,
+    program: &Path,
+    dir: &Path,
+    trees: &[&str],
+) -> Result<(), String> {
+    let present: Vec<PathBuf> = trees
+        .iter()
+        .filter(|tree| fs::symlink_metadata(dir.join(tree)).is_ok())
+        .map(|tree| Path::new(PLACE).join(tree))
+        .collect();
+    if !present.is_empty() {
+        let place = (dir.to_owned(), PathBuf::from(PLACE), false);
+        maintenance::run_always(context, program, &Task::Remove { paths: present }, &[place])?;
+    }
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("cannot remove {}: {error}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What became of a removal.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// Nothing of it is left.
+    Gone,
+    /// Somebody uses it.
+    InUse,
+    /// It could not be removed; the text is for people.
+    Failed(String),
+}
+
+/// Removes a root, its lasting layer and its package cache.
+///
+/// # Errors
+///
+/// A lock cannot be opened.
+pub fn remove_root(
+    context: &Context,
+    program: &Path,
+    store: &Store,
+    key: &str,
+) -> Result<Removed, StoreError> {
+    let locks = [store.roots(), store.sessions()].map(|dir| dir.join(format!("{key}.lock")));
+    let mut held = Vec::new();
+    for path in &locks {
+        match store::lock(path, LockKind::Exclusive, None)? {
+            Some(lock) => held.push(lock),
+            None => return Ok(Removed::InUse),
+        }
+    }
+    // The record goes first: without it, what is left does not count as a root.
+    let _ = fs::remove_file(store.root(key).join("info.json"));
+    let parts = [
+        (store.root(key), &["root"][..]),
+        (store.sessions().join(key), &super::workspace::TREES[..]),
+        (store.caches().join(key), &[][..]),
+    ];
+    for (dir, trees) in &parts {
+        let trees = match trees.is_empty() {
+            true => entries(dir),
+            false => trees.iter().map(|tree| (*tree).to_owned()).collect(),
+        };
+        let trees: Vec<&str> = trees.iter().map(String::as_str).collect();
+        if let Err(reason) = remove_trees(context, program, dir, &trees) {
+            return Ok(Removed::Failed(reason));
+        }
+    }
+    for path in &locks {
+        let _ = fs::remove_file(path);
+    }
+    Ok(Removed::Gone)
+}
+
+fn entries(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// Removes what killed builds have left: their locks are free.
+pub fn sweep(context: &Context, program: &Path, store: &Store) {
+    let Ok(entries) = fs::read_dir(store.builds()) else { return };
+    for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
+        let dir = entry.path();
+        let lock_path = dir.with_extension("lock");
+        if let Ok(Some(_lock)) = store::lock(&lock_path, LockKind::Exclusive, None) {
+            if remove_trees(context, program, &dir, &super::workspace::TREES).is_ok() {
+                let _ = fs::remove_file(&lock_path);
+            }
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The sandboxes that buildroots are made and used in: pure functions from what is wanted to a
+//! [`SandboxSpec`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use sandbox::spec::{Limits, Mount, Namespaces, Root, Stdio, User};
+use sandbox::{HostFacts, IdMapping, SandboxSpec};
+
+use crate::profile::{Profile, ProfileError, ProfileName, ProfileUser};
+
+/// Where the buildroot is mounted in sandboxes whose own root are the host's tools.
+pub const BUILDROOT: &str = "/buildroot";
+/// Where our own program is mounted in maintenance sandboxes.
+pub const HELPER: &str = "/run/albs-node/albs-node";
+
+/// What all sandboxes of one build have in common.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The host.
+    pub host: HostFacts,
+    /// The unprivileged user of builds, inside.
+    pub build_user: User,
+    /// Limits on every stage.
+    pub limits: Limits,
+    /// Host name inside.
+    pub hostname: String,
+    /// Facts about the host's files that the plan depends on.
+    pub tools: HostTools,
+}
+
+/// The host's programs as they are shown to sandboxes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostTools {
+    /// Top-level links into /usr, such as `/bin` → `usr/bin`.
+    pub links: Vec<(PathBuf, PathBuf)>,
+    /// Directories and files to show, read-only: source on the host, place inside.
+    pub binds: Vec<(PathBuf, PathBuf)>,
+}
+
+/// Parts of /etc that package managers and TLS need. Nothing that holds secrets.
+const ETC: [&str; 14] = [
+    "alternatives",
+    "ca-certificates",
+    "crypto-policies",
+    "hosts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "nsswitch.conf",
+    "pki/ca-trust",
+    "pki/tls",
+    "resolv.conf",
+    "rpm",
+    "ssl",
+];
+
+impl HostTools {
+    /// Looks at the host.
+    pub fn probe() -> HostTools {
+        let mut tools = HostTools::default();
+        tools.binds.push(("/usr".into(), "/usr".into()));
+        for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+            let path = Path::new("/").join(name);
+            match (path.read_link(), path.is_dir()) {
+                (Ok(target), _) => tools.links.push((path, target)),
+                (Err(_), true) => tools.binds.push((path.clone(), path)),
+                _ => {}
+            }
+        }
+        for name in ETC {
+            let inside = Path::new("/etc").join(name);
+            // A link may lead to a place that is not shown, as that of resolv.conf does.
+            if let Ok(source) = inside.canonicalize() {
+                tools.binds.push((source, inside));
+            }
+        }
+        tools
+    }
+
+    fn mounts(&self) -> Vec<Mount> {
+        let links = self.links.iter().map(|(path, target)| Mount::Symlink {
+            destination: path.clone(),
+            target: target.clone(),
+        });
+        let binds = self.binds.iter().map(|(source, inside)| Mount::Bind {
+            source: source.clone(),
+            destination: inside.clone(),
+            read_only: true,
+        });
+        links.chain(binds).collect()
+    }
+}
+
+impl Context {
+    /// The id mapping for a kind of work: with a single id, the build user is that id.
+    pub fn ids(&self, user: User) -> IdMapping {
+        let mut ids = IdMapping::choose(&self.host, user.uid);
+        if ids.is_single() {
+            ids.gids[0].inside = user.gid;
+        }
+        ids
+    }
+
+    fn spec(
+        &self,
+        name: &str,
+        profile: &Profile,
+        root: Root,
+        mounts: Vec<Mount>,
+        argv: Vec<String>,
+    ) -> SandboxSpec {
+        let user = match profile.user {
+            ProfileUser::Root => User::ROOT,
+            ProfileUser::Build => self.build_user,
+        };
+        SandboxSpec {
+            name: name.to_owned(),
+            root,
+            mounts,
+            namespaces: Namespaces::default(),
+            ids: self.ids(user),
+            user,
+            capabilities: profile.capabilities(),
+            environment: BTreeMap::new(),
+            argv,
+            cwd: "/".into(),
+            stdio: Stdio::CAPTURE,
+            network: profile.network,
+            hostname: Some(self.hostname.clone()),
+            limits: self.limits.clone(),
+            rlimits: BTreeMap::from([("CORE".to_owned(), 0)]),
+            timeout_ms: None,
+            seccomp: profile.seccomp.clone(),
+            keep_session: false,
+        }
+    }
+
+    /// A sandbox of the host's package manager, with a buildroot at [`BUILDROOT`].
+    ///
+    /// `visible` are host paths that the repositories need: `file://` URLs and keys.
+    ///
+    /// # Errors
+    ///
+    /// The profile is not valid.
+    pub fn package_manager(
+        &self,
+        stage: &str,
+        buildroot: Root,
+        inputs: PackageManagerInputs<'_>,
+        argv: Vec<String>,
+    ) -> Result<SandboxSpec, ProfileError> {
+        let profile = ProfileName::Install.load()?;
+        let mut mounts = self.tools.mounts();
+        mounts.extend(tools_system());
+        for (path, inside) in inputs.visible {
+            mounts.push(Mount::Bind {
+                source: path.clone(),
+                destination: inside.clone(),
+                read_only: true,
+            });
+        }
+        for (path, content) in inputs.files {
+            mounts.push(file(path, content));
+        }
+        mounts.push(Mount::Bind {
+            source: inputs.cache.to_owned(),
+            destination: inputs.cache_inside.to_owned(),
+            read_only: false,
+        });
+        let mut spec =
+            self.spec(stage, &profile, Root::Empty { size_bytes: 1 << 30 }, mounts, argv);
+        match buildroot {
+            Root::Directory { path, .. } => spec.mounts.push(Mount::Bind {
+                source: path,
+                destination: BUILDROOT.into(),
+                read_only: false,
+            }),
+            Root::Overlay { layers, upper, work } => spec.mounts.push(Mount::Overlay {
+                destination: BUILDROOT.into(),
+                layers,
+                upper,
+                work,
+            }),
+            Root::Empty { size_bytes } => spec.mounts.push(Mount::Tmpfs {
+                destination: BUILDROOT.into(),
+                mode: 0o755,
+                size_bytes: Some(size_bytes),
+            }),
+        }
+        // What scriptlets expect.
+        spec.mounts.extend(system(Path::new(BUILDROOT)));
+        spec.environment = environment(&[
+            ("HOME", "/root"),
+            ("LANG", "C.UTF-8"),
+            ("LC_ALL", "C.UTF-8"),
+            ("PATH", "/usr/bin:/usr/sbin:/bin:/sbin"),
+            ("TMPDIR", "/tmp"),
+        ]);
+        for name in ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy"] {
+            if let Some(value) = inputs.proxies.get(name) {
+                spec.environment.insert(name.to_owned(), value.clone());
+            }
+        }
+        Ok(spec)
+    }
+
+    /// A sandbox inside a buildroot.
+    ///
+    /// # Errors
+    ///
+    /// The profile is not valid.
+    pub fn chroot(
+        &self,
+        stage: &str,
+        profile: ProfileName,
+        root: Root,
+        mounts: Vec<Mount>,
+        environment: &BTreeMap<String, String>,
+        argv: Vec<String>,
+    ) -> Result<SandboxSpec, ProfileError> {
+        let profile = profile.load()?;
+        let mut all = system(Path::new("/"));
+        all.extend(mounts);
+        let mut spec = self.spec(stage, &profile, root, all, argv);
+        spec.environment = environment.clone();
+        Ok(spec)
+    }
+
+    /// A sandbox of our own program, which works on `trees`: host path, place inside, read-only.
+    ///
+    /// # Errors
+    ///
+    /// The profile is not valid.
+    pub fn maintenance(
+        &self,
+        stage: &str,
+        program: &Path,
+        trees: &[(PathBuf, PathBuf, bool)],
+        argv: &[&str],
+    ) -> Result<SandboxSpec, ProfileError> {
+        let profile = ProfileName::Maintenance.load()?;
+        let mut mounts = self.tools.mounts();
+        mounts.extend(tools_system());
+        mounts.push(Mount::Bind {
+            source: program.to_owned(),
+            destination: HELPER.into(),
+            read_only: true,
+        });
+        for (source, inside, read_only) in trees {
+            mounts.push(Mount::Bind {
+                source: source.clone(),
+                destination: inside.clone(),
+                read_only: *read_only,
+            });
+        }
+        let argv = [HELPER, "helper"].iter().chain(argv).map(|arg| (*arg).to_owned()).collect();
+        let mut spec =
+            self.spec(stage, &profile, Root::Empty { size_bytes: 1 << 20 }, mounts, argv);
+        spec.environment = environment(&[("PATH", "/usr/bin:/bin")]);
+        // The work is ours, and must not fail for a limit that is meant for the build.
+        spec.limits = Limits::default();
+        Ok(spec)
+    }
+}
+
+/// What a package manager needs besides the buildroot.
+#[derive(Debug, Clone, Copy)]
+pub struct PackageManagerInputs<'a> {
+    /// Host paths to show, read-only: path and place inside.
+    pub visible: &'a [(PathBuf, PathBuf)],
+    /// Files to write: place inside and content.
+    pub files: &'a [(PathBuf, String)],
+    /// Package cache on the host.
+    pub cache: &'a Path,
+    /// Its place inside.
+    pub cache_inside: &'a Path,
+    /// Proxy settings, by the names of their variables.
+    pub proxies: &'a BTreeMap<String, String>,
+}
+
+fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn file(path: &Path, content: &str) -> Mount {
+    Mount::File { destination: path.to_owned(), content: content.to_owned(), mode: 0o644 }
+}
+
+/// Users of the tools root: its own root and nobody else, whatever the host's are.
+fn tools_system() -> Vec<Mount> {
+    let mut mounts = system(Path::new("/"));
+    mounts.push(Mount::Tmpfs { destination: "/tmp".into(), mode: 0o1777, size_bytes: None });
+    mounts.push(Mount::Directory { destination: "/var/tmp".into(), mode: 0o1777 });
+    mounts.push(file(Path::new("/etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n"));
+    mounts.push(file(Path::new("/etc/group"), "root:x:0:\n"));
+    mounts
+}
+
+/// The kernel's file systems, as programs expect them below `root`.
+fn system(root: &Path) -> Vec<Mount> {
+    vec![
+        Mount::Proc { destination: root.join("proc") },
+        Mount::Sys { destination: root.join("sys") },
+        Mount::Dev { destination: root.join("dev") },
+    ]
+}

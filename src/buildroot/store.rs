@@ -1,0 +1,269 @@
+//! The directory that holds buildroots, running builds and package caches.
+//!
+//! ```text
+//! STORE/               0700: nobody else gets in
+//!   roots/KEY/root     a buildroot, owned by mapped ids
+//!   roots/KEY/info.json
+//!   roots/KEY.lock     shared by users of the root, exclusive for whoever makes or removes it
+//!   sessions/KEY/      what `install` and `shell` have changed, over that root
+//!   builds/ID/         one running build; its lock is held while it runs
+//!   cache/KEY/         package cache of that root
+//! ```
+//!
+//! Directories in which mapped ids must make files are 0777: the user's own id does not exist in
+//! a sandbox, so its root is "others" to them. The 0700 above keeps everybody else out.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// A store that exists.
+#[derive(Debug, Clone)]
+pub struct Store {
+    path: PathBuf,
+}
+
+/// The store cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct StoreError {
+    /// What was attempted.
+    pub action: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// The cause.
+    pub source: io::Error,
+}
+
+impl StoreError {
+    /// What an operator can do.
+    pub fn hint(&self) -> Option<String> {
+        match self.source.raw_os_error().map(nix::errno::Errno::from_raw) {
+            Some(nix::errno::Errno::ENOSPC) => {
+                Some("the file system is full; remove buildroots with: albs-node clean".to_owned())
+            }
+            Some(nix::errno::Errno::EACCES | nix::errno::Errno::EROFS) => {
+                Some("choose another place with --store DIR".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A held lock; released when dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, not used")] Flock<File>);
+
+/// How long a lock is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockKind {
+    /// With others.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+impl Store {
+    /// Opens the store at `path`, making it if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made, or is not ours.
+    pub fn open(path: &Path) -> Result<Store, StoreError> {
+        attempt("make the store", path, private_directory(path))?;
+        attempt("use the store", path, check_owner(path))?;
+        let path = attempt("open the store", path, path.canonicalize())?;
+        let store = Store { path };
+        for dir in [store.roots(), store.sessions(), store.builds(), store.caches()] {
+            attempt("make the store directory", &dir, private_directory(&dir))?;
+        }
+        Ok(store)
+    }
+
+    /// The default place: `/var/lib/albs-node` for root, else below the user's cache directory.
+    pub fn default_path(uid: u32, cache_home: Option<PathBuf>, home: Option<PathBuf>) -> PathBuf {
+        if uid == 0 {
+            return "/var/lib/albs-node".into();
+        }
+        let cache = cache_home
+            .filter(|path| path.is_absolute())
+            .or_else(|| home.map(|home| home.join(".cache")))
+            .unwrap_or_else(|| format!("/var/tmp/albs-node-{uid}").into());
+        cache.join("albs-node")
+    }
+
+    /// Where the store is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Directory of all roots.
+    pub fn roots(&self) -> PathBuf {
+        self.path.join("roots")
+    }
+
+    /// Directory of lasting layers over roots.
+    pub fn sessions(&self) -> PathBuf {
+        self.path.join("sessions")
+    }
+
+    /// Directory of running builds.
+    pub fn builds(&self) -> PathBuf {
+        self.path.join("builds")
+    }
+
+    /// Directory of package caches.
+    pub fn caches(&self) -> PathBuf {
+        self.path.join("cache")
+    }
+
+    /// Directory of one root.
+    pub fn root(&self, key: &str) -> PathBuf {
+        self.roots().join(key)
+    }
+
+    /// Package cache of a root, made if missing, writable for mapped ids.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn cache(&self, key: &str) -> Result<PathBuf, StoreError> {
+        let path = self.caches().join(key);
+        attempt("make the package cache", &path, shared_directory(&path))?;
+        Ok(path)
+    }
+}
+
+/// Makes a directory that only its owner can enter.
+fn private_directory(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// A directory of somebody else, in a place that everybody can write to, is a trap.
+fn check_owner(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::symlink_metadata(path)?;
+    if !metadata.is_dir() || metadata.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(io::Error::other("it is not a directory that belongs to this user"));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Makes a directory in which mapped ids can make files.
+pub(super) fn shared_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // The umask does not apply to what is set afterwards.
+        result => {
+            result.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o777)))
+        }
+    }
+}
+
+/// Takes a lock on a file, which is made if missing. Waits, after calling `waiting` once, if it
+/// is held; with no `waiting`, gives nothing then.
+///
+/// # Errors
+///
+/// The lock file cannot be made or locked.
+pub fn lock(
+    path: &Path,
+    kind: LockKind,
+    waiting: Option<&mut dyn FnMut()>,
+) -> Result<Option<Lock>, StoreError> {
+    let open = || File::options().create(true).truncate(false).write(true).open(path);
+    let (now, wait) = match kind {
+        LockKind::Shared => (FlockArg::LockSharedNonblock, FlockArg::LockShared),
+        LockKind::Exclusive => (FlockArg::LockExclusiveNonblock, FlockArg::LockExclusive),
+    };
+    let mut file = attempt("open the lock", path, open())?;
+    let mut waiting = waiting;
+    loop {
+        let held = match Flock::lock(file, now) {
+            Ok(lock) => lock,
+            Err((file, nix::errno::Errno::EWOULDBLOCK)) => match waiting.as_mut() {
+                None => return Ok(None),
+                Some(tell) => {
+                    tell();
+                    Flock::lock(file, wait).map_err(|(_, error)| StoreError {
+                        action: "lock",
+                        path: path.to_owned(),
+                        source: error.into(),
+                    })?
+                }
+            },
+            Err((_, error)) => {
+                return Err(StoreError {
+                    action: "lock",
+                    path: path.to_owned(),
+                    source: error.into(),
+                });
+            }
+        };
+        // Whoever held it may have removed the file; then the lock is on nothing.
+        if same_file(&held, path) {
+            return Ok(Some(Lock(held)));
+        }
+        file = attempt("open the lock", path, open())?;
+    }
+}
+
+fn same_file(held: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (held.metadata(), fs::metadata(path)) {
+        (Ok(a), Ok(b)) => a.ino() == b.ino() && a.dev() == b.dev(),
+        _ => false,
+    }
+}
+
+pub(super) fn attempt<T>(
+    action: &'static str,
+    path: &Path,
+    result: io::Result<T>,
+) -> Result<T, StoreError> {
+    result.map_err(|source| StoreError { action, path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_exclude_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let one = lock(&path, LockKind::Shared, None).unwrap();
+        assert!(one.is_some());
+        assert!(lock(&path, LockKind::Shared, None).unwrap().is_some());
+        assert!(lock(&path, LockKind::Exclusive, None).unwrap().is_none());
+        drop(one);
+        assert!(lock(&path, LockKind::Exclusive, None).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_store_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("a/b")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(store.path()), 0o700);
+        assert_eq!(mode(&store.roots()), 0o700);
+        assert_eq!(mode(&store.cache("x").unwrap()), 0o777);
+    }
+
+    #[test]
+    fn default_places() {
+        let path = |uid, cache: Option<&str>, home: Option<&str>| {
+            Store::default_path(uid, cache.map(Into::into), home.map(Into::into))
+        };
+        assert_eq!(path(0, Some("/c"), Some("/h")), Path::new("/var/lib/albs-node"));
+        assert_eq!(path(5, Some("/c"), Some("/h")), Path::new("/c/albs-node"));
+        assert_eq!(path(5, Some("rel"), Some("/h")), Path::new("/h/.cache/albs-node"));
+        assert_eq!(path(5, None, None), Path::new("/var/tmp/albs-node-5/albs-node"));
+    }
+}

@@ -1,0 +1,199 @@
+//! The throw-away, writable part of a build: an overlay over the buildroot, or a copy of it where
+//! the kernel has no overlayfs for user namespaces.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sandbox::spec::Root as SandboxRoot;
+use sandbox::{Exit, Sandbox};
+
+use super::bootstrap::{Root, store_failure};
+use super::store::{self, Lock, LockKind, attempt};
+use super::{Env, maintenance, remove};
+use crate::helper::Task;
+use crate::profile::ProfileName;
+use crate::run::{Log, StageRun};
+use crate::verdict::{Failure, status};
+
+/// Trees of a workspace that belong to mapped ids.
+pub(super) const TREES: [&str; 3] = ["upper", "work", "copy"];
+
+/// A workspace. Must be given to [`Workspace::remove`] at the end; what is not, because the
+/// program was killed, is swept at a later start.
+#[derive(Debug)]
+pub struct Workspace {
+    dir: PathBuf,
+    base: PathBuf,
+    copied: bool,
+    lock: Option<Lock>,
+}
+
+impl Workspace {
+    /// Makes a workspace for one build.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be used.
+    pub fn create(env: &Env<'_>, stage: &StageRun<'_>, root: &Root) -> Result<Workspace, Failure> {
+        let failed = |error| store_failure(stage.stage, error);
+        let id = format!("{}.{}", std::process::id(), jiff::Timestamp::now().as_nanosecond());
+        let dir = env.store.builds().join(id.replace('.', "-"));
+        let lock =
+            store::lock(&dir.with_extension("lock"), LockKind::Exclusive, None).map_err(failed)?;
+        attempt("make the workspace", &dir, store::shared_directory(&dir)).map_err(failed)?;
+        let mut workspace = Workspace { dir, base: root.tree.clone(), copied: false, lock };
+        match workspace.fill(env, stage) {
+            Ok(()) => Ok(workspace),
+            Err(failure) => {
+                workspace.remove(env);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Opens the lasting workspace in `dir`, making it if it is missing. The caller holds a lock.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be used.
+    pub fn lasting(
+        env: &Env<'_>,
+        stage: &StageRun<'_>,
+        root: &Root,
+        dir: PathBuf,
+    ) -> Result<Workspace, Failure> {
+        let failed = |error| store_failure(stage.stage, error);
+        let mut workspace = Workspace { dir, base: root.tree.clone(), copied: false, lock: None };
+        if workspace.dir.join("copy").exists() {
+            workspace.copied = true;
+        } else if !workspace.dir.join("work").exists() {
+            let made = store::shared_directory(&workspace.dir);
+            attempt("make the workspace", &workspace.dir, made).map_err(failed)?;
+            workspace.fill(env, stage)?;
+        }
+        Ok(workspace)
+    }
+
+    fn fill(&mut self, env: &Env<'_>, stage: &StageRun<'_>) -> Result<(), Failure> {
+        self.make_directories(env, stage, &["upper", "work"])?;
+        match self.try_overlay(env, stage)? {
+            None => Ok(()),
+            Some(reason) => {
+                stage.note(&format!(
+                    "copying the buildroot, since overlayfs is not usable: {reason}"
+                ));
+                self.copied = true;
+                self.copy(env, stage)
+            }
+        }
+    }
+
+    fn make_directories(
+        &self,
+        env: &Env<'_>,
+        stage: &StageRun<'_>,
+        names: &[&str],
+    ) -> Result<(), Failure> {
+        let place = PathBuf::from("/run/albs-node/workspace");
+        let paths = names.iter().map(|name| place.join(name)).collect();
+        let task = Task::MakeDirectories { paths };
+        maintenance::run(env, stage, &task, &[(self.dir.clone(), place, false)])
+    }
+
+    /// Tries the overlay with the least command there is; gives the reason if it cannot be made.
+    fn try_overlay(&self, env: &Env<'_>, stage: &StageRun<'_>) -> Result<Option<String>, Failure> {
+        let environment = &env.options.environment;
+        let argv = vec!["true".to_owned()];
+        let spec = env
+            .context
+            .chroot("probe", ProfileName::Build, self.root(), Vec::new(), environment, argv)
+            .map_err(|error| own_fault(stage, Box::new(error)))?;
+        let outcome = Sandbox::spawn(&spec, &env.runner.host)
+            .and_then(|sandbox| sandbox.wait(&mut |_| {}))
+            .map_err(|error| own_fault(stage, Box::new(error)))?;
+        Ok(match outcome.exit {
+            Exit::CouldNotStart(failure) if failure.step.starts_with("root: overlay") => {
+                Some(failure.to_string())
+            }
+            _ => None,
+        })
+    }
+
+    fn copy(&self, env: &Env<'_>, stage: &StageRun<'_>) -> Result<(), Failure> {
+        self.make_directories(env, stage, &["copy"])?;
+        let (from, to) = ("/run/albs-node/base", "/run/albs-node/workspace");
+        let trees = [(self.base.clone(), from.into(), true), (self.dir.clone(), to.into(), false)];
+        let mut spec = env
+            .context
+            .maintenance(stage.stage.as_str(), &env.program, &trees, &[])
+            .map_err(|error| own_fault(stage, Box::new(error)))?;
+        let arguments = ["cp", "-a", "--reflink=auto", "--", "/run/albs-node/base/."];
+        spec.argv = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        spec.argv.push(format!("{to}/copy"));
+        let finished = stage.sandbox(&spec, Log::Root)?;
+        if finished.outcome.exit.success() {
+            return Ok(());
+        }
+        let mut failure = Failure::infrastructure(
+            stage.stage,
+            status::ROOT,
+            "the buildroot could not be copied",
+            None,
+        );
+        failure.evidence = finished.tail;
+        Err(failure)
+    }
+
+    /// The root for sandboxes of this build.
+    pub fn root(&self) -> SandboxRoot {
+        if self.copied {
+            SandboxRoot::Directory { path: self.dir.join("copy"), read_only: false }
+        } else {
+            SandboxRoot::Overlay {
+                layers: vec![self.base.clone()],
+                upper: self.dir.join("upper"),
+                work: self.dir.join("work"),
+            }
+        }
+    }
+
+    /// The host directory that holds what the build has written.
+    pub fn written(&self) -> PathBuf {
+        self.dir.join(if self.copied { "copy" } else { "upper" })
+    }
+
+    /// A directory of this user beside the trees, for inputs and outputs.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn directory(&self, stage: &StageRun<'_>, name: &str) -> Result<PathBuf, Failure> {
+        let path = self.dir.join(name);
+        let made = fs::create_dir_all(&path);
+        attempt("make the directory", &path, made)
+            .map_err(|error| store_failure(stage.stage, error))?;
+        Ok(path)
+    }
+
+    /// Removes everything. A failure is told, not returned: the build's own result counts more.
+    pub fn remove(mut self, env: &Env<'_>) {
+        if let Err(error) = remove_workspace(env, &self.dir) {
+            let text = format!("the workspace was not removed: {error}");
+            env.runner
+                .sink
+                .send(&crate::run::Event::Note { stage: crate::verdict::Stage::Collect, text });
+        }
+        self.lock.take();
+    }
+}
+
+fn remove_workspace(env: &Env<'_>, dir: &Path) -> Result<(), String> {
+    remove::remove_trees(&env.context, &env.program, dir, &TREES)?;
+    let _ = fs::remove_file(dir.with_extension("lock"));
+    Ok(())
+}
+
+fn own_fault(stage: &StageRun<'_>, error: Box<dyn std::error::Error + Send + Sync>) -> Failure {
+    let message = "a sandbox for the workspace could not be used";
+    Failure::infrastructure(stage.stage, status::ISOLATION, message, Some(error))
+}

@@ -1,0 +1,152 @@
+//! `albs-node build`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::args;
+use super::error::CliError;
+use super::output::{bytes, cost, sink};
+use super::setup::Setup;
+use super::signals;
+use crate::build::outcome::BuildOutcome;
+use crate::build::{self, BuildRequest};
+use crate::run::{Cancel, Logs};
+use crate::source::Source;
+use crate::verdict::status;
+
+pub(super) fn run(args: &args::Build) -> Result<u8, CliError> {
+    let sources = sources(args)?;
+    let setup = Setup::new(&args.common, args.limits.to_limits())?;
+    let cancel = Cancel::default();
+    let _signals = signals::cancel(cancel.clone());
+    let several = sources.len() > 1;
+    let mut worst = Ok(0);
+    for source in sources {
+        if cancel.is_cancelled() {
+            break;
+        }
+        let request = request(args, &setup, source, several)?;
+        if args.plan {
+            print_plan(&setup, &request)?;
+        } else if let Err(error) = one(args, &setup, &request, &cancel) {
+            // The others are built all the same; the first failure gives the status.
+            if several {
+                error.print();
+            }
+            worst = worst.and(Err(error));
+        }
+    }
+    match worst {
+        Err(error) if several => Ok(error.status()),
+        result => result,
+    }
+}
+
+fn one(
+    args: &args::Build,
+    setup: &Setup,
+    request: &BuildRequest,
+    cancel: &Cancel,
+) -> Result<(), CliError> {
+    let unusable = |error: std::io::Error| {
+        let message = format!("cannot use the result directory {}", request.resultdir.display());
+        CliError::new(status::RESULTDIR, Caused { message, source: error }, None)
+    };
+    fs::create_dir_all(&request.resultdir).map_err(unusable)?;
+    let logs = Logs::create(&request.resultdir).map_err(unusable)?;
+    let runner = setup.runner(cancel.clone(), sink(&args.common), logs);
+    let (outcome, failure) = build::run(&setup.env(&runner), request);
+    if args.common.json {
+        if let Ok(text) = serde_json::to_string(&serde_json::json!({
+            "event": "finished", "outcome": outcome,
+        })) {
+            println!("{text}");
+        }
+    }
+    match failure {
+        None => {
+            if !args.common.quiet && !args.common.json {
+                report(&outcome, &request.resultdir);
+            }
+            Ok(())
+        }
+        Some(failure) => {
+            let stage = failure.stage;
+            let error = CliError::from(failure);
+            let log = match stage {
+                crate::verdict::Stage::Rpmbuild | crate::verdict::Stage::Srpm => "build.log",
+                _ => "root.log",
+            };
+            Err(error.with_log(request.resultdir.join(log)))
+        }
+    }
+}
+
+fn report(outcome: &BuildOutcome, resultdir: &Path) {
+    println!(
+        "built {} in {:.1} s ({})",
+        outcome.package.as_deref().unwrap_or("the package"),
+        outcome.seconds,
+        cost(&outcome.usage)
+    );
+    for artifact in &outcome.artifacts {
+        println!("  {}  {}", resultdir.join(&artifact.name).display(), bytes(artifact.bytes));
+    }
+}
+
+fn print_plan(setup: &Setup, request: &BuildRequest) -> Result<(), CliError> {
+    let input = build::inspect(&request.source)?;
+    let runner = setup.runner(Cancel::default(), crate::run::Sink::new(|_| {}), Logs::none());
+    let plan = build::plan::plan(&setup.env(&runner), request, &input.spec)
+        .map_err(|error| CliError::new(status::GENERIC, error, None))?;
+    let text = serde_json::to_string_pretty(&plan)
+        .map_err(|error| CliError::new(status::GENERIC, error, None))?;
+    println!("{text}");
+    Ok(())
+}
+
+fn sources(args: &args::Build) -> Result<Vec<Source>, CliError> {
+    if let (Some(spec), Some(sources)) = (&args.spec, &args.sources) {
+        return Ok(vec![Source::Spec { spec: existing(spec)?, sources: existing(sources)? }]);
+    }
+    args.packages.iter().map(|path| existing(path).map(Source::Srpm)).collect()
+}
+
+fn existing(path: &Path) -> Result<PathBuf, CliError> {
+    path.canonicalize().map_err(|source| {
+        let message = format!("cannot read {}", path.display());
+        CliError::new(status::COMMAND_LINE, Caused { message, source }, None)
+    })
+}
+
+fn request(
+    args: &args::Build,
+    setup: &Setup,
+    source: Source,
+    several: bool,
+) -> Result<BuildRequest, CliError> {
+    let mut resultdir = std::path::absolute(&args.resultdir).map_err(|source| {
+        let message = format!("cannot use the result directory {}", args.resultdir.display());
+        CliError::new(status::RESULTDIR, Caused { message, source }, None)
+    })?;
+    if let (true, Source::Srpm(path)) = (several, &source) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("package");
+        resultdir.push(name.trim_end_matches(".rpm").trim_end_matches(".src"));
+    }
+    let configured = setup.options.rpmbuild_timeout * 1000;
+    Ok(BuildRequest {
+        source,
+        resultdir,
+        defines: args.defines.clone(),
+        timeout_ms: Some(args.timeout.unwrap_or(configured)).filter(|ms| *ms > 0),
+        network: setup.options.rpmbuild_networking,
+    })
+}
+
+/// A sentence and its cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Caused {
+    pub(super) message: String,
+    pub(super) source: std::io::Error,
+}

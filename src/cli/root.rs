@@ -1,0 +1,160 @@
+//! `albs-node init`, `shell` and `install`: work in the buildroot of a config by hand.
+//!
+//! What is changed there lasts until `clean`, in a layer over the buildroot: builds do not see it.
+
+use std::path::{Path, PathBuf};
+
+use sandbox::spec::{Limits, Stdio};
+use sandbox::{Exit, Sandbox};
+
+use super::args::{self, Common};
+use super::error::CliError;
+use super::output::sink;
+use super::setup::Setup;
+use super::signals;
+use crate::buildroot::bootstrap::{self, Root};
+use crate::buildroot::store::{self, LockKind};
+use crate::buildroot::workspace::Workspace;
+use crate::buildroot::{Env, packages};
+use crate::profile::ProfileName;
+use crate::run::{Cancel, Logs};
+use crate::verdict::{Stage, status};
+
+pub(super) fn init(args: &args::Init) -> Result<u8, CliError> {
+    let (root, reused) = with_root(&args.common, |_, _, root| Ok((root.key.clone(), root.reused)))?;
+    if !args.common.quiet && !args.common.json {
+        let how = if reused { "is there already" } else { "is ready" };
+        println!("buildroot {root} {how}");
+    }
+    Ok(0)
+}
+
+pub(super) fn install(args: &args::Install) -> Result<u8, CliError> {
+    with_root(&args.common, |env, cancel, root| {
+        // Paths of packages are shown to the package manager; names are its own business.
+        let mut visible: Vec<(PathBuf, PathBuf)> = Vec::new();
+        let mut command = vec!["install".to_owned()];
+        for name in &args.packages {
+            match Path::new(name).canonicalize() {
+                Ok(path) if name.ends_with(".rpm") => {
+                    let file = path.file_name().unwrap_or_default();
+                    let inside = Path::new("/run/albs-node/packages").join(file);
+                    command.push(inside.display().to_string());
+                    visible.push((path, inside));
+                }
+                _ => command.push(name.clone()),
+            }
+        }
+        let _ = cancel;
+        env.runner.stage(Stage::Install, "installing packages", |stage| {
+            with_lasting(env, stage, root, |workspace| {
+                let request = packages::Request {
+                    root: workspace.root(),
+                    dbpath: &root.info.dbpath,
+                    command: &command,
+                    visible: &visible,
+                    what: "installing packages",
+                };
+                packages::run(env, stage, &request)
+            })
+        })?;
+        Ok(())
+    })?;
+    Ok(0)
+}
+
+pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
+    with_root(&args.common, |env, cancel, root| {
+        let mut workspace = None;
+        let mut lock = None;
+        env.runner.stage(Stage::Install, "opening the buildroot", |stage| {
+            let (held, opened) = open_lasting(env, stage, root)?;
+            (lock, workspace) = (Some(held), Some(opened));
+            Ok(())
+        })?;
+        let Some(workspace) = workspace else { return Ok(status::ROOT) };
+        let argv = match args.command.is_empty() {
+            true => vec!["bash".to_owned(), "--login".to_owned()],
+            false => args.command.clone(),
+        };
+        let profile = if args.unpriv { ProfileName::Build } else { ProfileName::Shell };
+        let environment = &env.options.environment;
+        let mut spec = env
+            .context
+            .chroot("shell", profile, workspace.root(), Vec::new(), environment, argv)
+            .map_err(|error| CliError::new(status::GENERIC, error, None))?;
+        spec.stdio = Stdio::INHERIT;
+        spec.keep_session = true;
+        if args.unpriv {
+            spec.seccomp.push("terminal".to_owned());
+            spec.cwd = env.options.chroothome.clone().into();
+        }
+        let _ = cancel;
+        let failed = |error: sandbox::SandboxError| {
+            let hint = error.hint();
+            CliError::new(status::ISOLATION, error, hint)
+        };
+        let sandbox = Sandbox::spawn(&spec, &env.runner.host).map_err(failed)?;
+        let _forwarding = signals::forward(sandbox.killer());
+        match sandbox.wait(&mut |_| {}).map_err(failed)?.exit {
+            Exit::Exited(code) => Ok(code as u8),
+            Exit::Signaled(signal) => Ok((128 + signal) as u8),
+            Exit::CouldNotStart(failure) => {
+                let hint = failure.hint.clone();
+                Err(CliError::new(status::ISOLATION, failure, hint))
+            }
+            Exit::TimedOut | Exit::OomKilled | Exit::Cancelled => Ok(137),
+        }
+    })
+}
+
+/// Runs `work` with the buildroot of the config, made if it is missing.
+fn with_root<T>(
+    common: &Common,
+    work: impl FnOnce(&Env<'_>, &Cancel, &Root) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let setup = Setup::new(common, Limits::default())?;
+    let cancel = Cancel::default();
+    let signals = signals::cancel(cancel.clone());
+    let runner = setup.runner(cancel.clone(), sink(common), Logs::none());
+    let env = setup.env(&runner);
+    let root =
+        runner.stage(Stage::Bootstrap, "chroot init", |stage| bootstrap::ensure(&env, stage))?;
+    drop(signals);
+    work(&env, &cancel, &root)
+}
+
+type Lasting = (store::Lock, Workspace);
+
+/// Opens the layer that `install` and `shell` change, alone.
+fn open_lasting(
+    env: &Env<'_>,
+    stage: &crate::run::StageRun<'_>,
+    root: &Root,
+) -> Result<Lasting, crate::verdict::Failure> {
+    let dir = env.store.sessions().join(&root.key);
+    let path = env.store.sessions().join(format!("{}.lock", root.key));
+    let mut waiting = || stage.note("waiting for another shell or installation in this buildroot");
+    let lock = store::lock(&path, LockKind::Exclusive, Some(&mut waiting))
+        .map_err(|error| bootstrap::store_failure(stage.stage, error))?;
+    let workspace = Workspace::lasting(env, stage, root, dir)?;
+    match lock {
+        Some(lock) => Ok((lock, workspace)),
+        None => Err(crate::verdict::Failure::infrastructure(
+            stage.stage,
+            status::LOCKED,
+            "the buildroot is in use",
+            None,
+        )),
+    }
+}
+
+fn with_lasting<T>(
+    env: &Env<'_>,
+    stage: &crate::run::StageRun<'_>,
+    root: &Root,
+    work: impl FnOnce(&Workspace) -> Result<T, crate::verdict::Failure>,
+) -> Result<T, crate::verdict::Failure> {
+    let (_lock, workspace) = open_lasting(env, stage, root)?;
+    work(&workspace)
+}

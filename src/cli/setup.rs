@@ -1,0 +1,164 @@
+//! From arguments to everything that commands on buildroots need.
+
+use std::path::{Path, PathBuf};
+
+use sandbox::HostFacts;
+use sandbox::spec::{Limits, User};
+
+use super::args::{Common, StoreArgs};
+use super::error::CliError;
+use crate::buildroot::dnf::{self, PackageManager};
+use crate::buildroot::sandboxes::{Context, HostTools};
+use crate::buildroot::store::{Store, StoreError};
+use crate::buildroot::{Env, remove};
+use crate::mock_config::{
+    ConfigError, ErrorKind, HostView, LoadRequest, LoadedConfig, MockOptions,
+};
+use crate::run::{Cancel, Logs, Runner, Sink};
+use crate::verdict::status;
+
+/// The build user inside: the numbers that mock's packages have on most hosts.
+const BUILD_USER: User = User { uid: 1000, gid: 135 };
+
+/// Everything but the runner, whose logs are known later.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) options: MockOptions,
+    pub(super) store: Store,
+    context: Context,
+    manager: PackageManager,
+    program: PathBuf,
+    visible: Vec<PathBuf>,
+}
+
+impl Setup {
+    pub(super) fn new(common: &Common, limits: Limits) -> Result<Setup, CliError> {
+        let host = HostFacts::probe();
+        let view = host_view(&host)?;
+        let config = load_config(common, view.clone())?;
+        let options = config.options().map_err(config_error)?;
+        config.check_host(&view).map_err(config_error)?;
+        let manager =
+            PackageManager::choose(&options.package_manager, Path::exists).map_err(|error| {
+                let hint = Some(error.hint());
+                CliError::new(status::PACKAGE_MANAGER, error, hint)
+            })?;
+        let releasever = options.releasever.as_deref();
+        let visible = dnf::visible_paths(&options.dnf_conf, &options.repo_arch, releasever);
+        check_visible(&visible)?;
+        let store = open_store(&common.store, &host)?;
+        let context = Context {
+            build_user: User {
+                uid: options.chrootuid.filter(|uid| *uid > 0).unwrap_or(BUILD_USER.uid),
+                gid: options.chrootgid.filter(|gid| *gid > 0).unwrap_or(BUILD_USER.gid),
+            },
+            limits,
+            hostname: options.hostname.clone().unwrap_or_else(|| "localhost".to_owned()),
+            tools: HostTools::probe(),
+            host,
+        };
+        let program = own_program()?;
+        sandbox::cgroup::sweep(&context.host.cgroup);
+        remove::sweep(&context, &program, &store);
+        Ok(Setup { options, store, context, manager, program, visible })
+    }
+
+    pub(super) fn runner(&self, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
+        Runner::new(self.context.host.clone(), cancel, sink, logs)
+    }
+
+    pub(super) fn env<'a>(&'a self, runner: &'a Runner) -> Env<'a> {
+        Env {
+            runner,
+            store: &self.store,
+            context: self.context.clone(),
+            options: &self.options,
+            manager: self.manager.clone(),
+            program: self.program.clone(),
+            visible: self.visible.clone(),
+        }
+    }
+}
+
+/// What configs may know of the machine: its architecture, and the ids of the build user, which
+/// are the same everywhere.
+fn host_view(host: &HostFacts) -> Result<HostView, CliError> {
+    let mut view =
+        HostView::of_this_process().map_err(|error| CliError::new(status::GENERIC, error, None))?;
+    view.arch = host.machine.clone();
+    (view.uid, view.gid) = (BUILD_USER.uid, BUILD_USER.gid);
+    Ok(view)
+}
+
+fn load_config(common: &Common, host: HostView) -> Result<LoadedConfig, CliError> {
+    load_named(&common.config, common.configdir.clone(), common.config_opts.clone(), host)
+}
+
+pub(super) fn load_named(
+    name: &str,
+    configdir: Option<PathBuf>,
+    overrides: Vec<(String, String)>,
+    host: HostView,
+) -> Result<LoadedConfig, CliError> {
+    let request = LoadRequest {
+        name: name.to_owned(),
+        configdir,
+        home: std::env::home_dir(),
+        system_dir: "/etc/mock".into(),
+        overrides,
+        host,
+    };
+    crate::mock_config::load(&request).map_err(config_error)
+}
+
+/// The options of a config by name, without anything else being set up.
+pub(super) fn options_of(name: &str, configdir: Option<PathBuf>) -> Result<MockOptions, CliError> {
+    let view = host_view(&HostFacts::probe())?;
+    load_named(name, configdir, Vec::new(), view)?.options().map_err(config_error)
+}
+
+fn config_error(error: ConfigError) -> CliError {
+    let status = match error.kind() {
+        ErrorKind::Architecture => status::ARCHITECTURE,
+        ErrorKind::Override => status::COMMAND_LINE,
+        _ => status::CONFIG,
+    };
+    let snippet = error.snippet();
+    let hint = error.hint().map(str::to_owned);
+    CliError::new(status, error, hint).with_snippet(snippet)
+}
+
+/// A missing local repository would show as an odd failure of a sandbox.
+fn check_visible(visible: &[PathBuf]) -> Result<(), CliError> {
+    match visible.iter().find(|path| !path.exists()) {
+        None => Ok(()),
+        Some(path) => Err(CliError::new(
+            status::PACKAGE_MANAGER,
+            format!("the repository or key {} of the config does not exist", path.display()),
+            Some("check baseurl and gpgkey in the config's dnf.conf".to_owned()),
+        )),
+    }
+}
+
+pub(super) fn open_store(args: &StoreArgs, host: &HostFacts) -> Result<Store, CliError> {
+    let path = args.store.clone().unwrap_or_else(|| {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        Store::default_path(host.uid, cache, std::env::home_dir())
+    });
+    Store::open(&path).map_err(store_error)
+}
+
+pub(super) fn store_error(error: StoreError) -> CliError {
+    let hint = error.hint();
+    CliError::new(status::ROOT, error, hint)
+}
+
+pub(super) fn own_program() -> Result<PathBuf, CliError> {
+    std::env::current_exe().map_err(|error| {
+        CliError::new(
+            status::GENERIC,
+            format!("cannot find this program's own path: {error}"),
+            None,
+        )
+    })
+}

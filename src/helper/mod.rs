@@ -1,0 +1,85 @@
+//! The part of this program that runs inside maintenance sandboxes, as `albs-node helper JSON`:
+//! it prepares, reads and removes trees whose files belong to mapped ids and whose content may be
+//! hostile. Whatever a tree makes it do happens inside a sandbox without network and secrets.
+
+mod collect;
+mod prepare;
+
+use std::io;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use collect::{MANIFEST, Manifest, package_name as is_package_name};
+pub use prepare::Account;
+
+/// What the helper is asked to do. Paths are those inside its sandbox.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Task {
+    /// Make directories with mode 0755.
+    MakeDirectories {
+        /// The directories; their parents exist.
+        paths: Vec<PathBuf>,
+    },
+    /// Remove trees with everything in them; missing ones are fine.
+    Remove {
+        /// The trees.
+        paths: Vec<PathBuf>,
+    },
+    /// Make a freshly installed buildroot ready for builds.
+    Prepare {
+        /// The buildroot.
+        root: PathBuf,
+        /// The unprivileged user of builds.
+        account: Account,
+        /// Directories to make.
+        directories: Vec<String>,
+        /// Files to write: path and content.
+        files: Vec<(String, String)>,
+        /// rpm's database: where it was written and where the buildroot's own rpm looks.
+        move_database: Option<(String, String)>,
+    },
+    /// Write the packages of a build to standard output as a tar archive.
+    Collect {
+        /// The tree of the build.
+        root: PathBuf,
+        /// Directories below it that may hold packages.
+        directories: Vec<String>,
+    },
+}
+
+/// Runs a task. Errors go to standard error, which the parent captures.
+///
+/// # Errors
+///
+/// What was attempted, on what, and the cause, as one line.
+pub fn run(task: &Task) -> io::Result<()> {
+    match task {
+        Task::MakeDirectories { paths } => paths.iter().try_for_each(|path| {
+            use std::os::unix::fs::DirBuilderExt;
+            context("make", path, std::fs::DirBuilder::new().mode(0o755).create(path))
+        }),
+        Task::Remove { paths } => {
+            paths.iter().try_for_each(|path| match std::fs::remove_dir_all(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                result => context("remove", path, result),
+            })
+        }
+        Task::Prepare { root, account, directories, files, move_database } => {
+            context("enter", root, nix::unistd::chroot(root).map_err(Into::into))?;
+            nix::unistd::chdir("/")?;
+            prepare::prepare(account, directories, files, move_database.as_ref())
+        }
+        Task::Collect { root, directories } => {
+            collect::collect(root, directories, std::io::stdout().lock())
+        }
+    }
+}
+
+/// Adds what was attempted to an error.
+fn context<T>(action: &str, path: &std::path::Path, result: io::Result<T>) -> io::Result<T> {
+    result.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot {action} {}: {error}", path.display()))
+    })
+}

@@ -1,0 +1,67 @@
+//! Stopping a build from another thread.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sandbox::Killer;
+
+use crate::verdict::status;
+
+/// Stops a build: the running sandbox is killed and no other starts.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    signal: Option<i32>,
+    running: Option<Killer>,
+}
+
+/// Forgets the sandbox when dropped.
+#[derive(Debug)]
+pub struct Watch(Cancel);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.state(|state| state.running = None);
+    }
+}
+
+impl Cancel {
+    /// Stops everything, because of this signal.
+    pub fn cancel(&self, signal: i32) {
+        self.state(|state| {
+            state.signal.get_or_insert(signal);
+            if let Some(killer) = &state.running {
+                killer.kill();
+            }
+        });
+    }
+
+    /// Whether the build is to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.state(|state| state.signal.is_some())
+    }
+
+    /// The exit status of a program that was stopped by the signal: 128 and its number, as mock
+    /// has it for SIGHUP and SIGTERM.
+    pub fn status(&self) -> u8 {
+        self.state(|state| state.signal)
+            .and_then(|signal| u8::try_from(128 + signal).ok())
+            .unwrap_or(status::INTERRUPTED)
+    }
+
+    /// Kills this sandbox too when the build is stopped, as long as the watch lives.
+    pub(super) fn watch(&self, killer: Killer) -> Watch {
+        self.state(|state| {
+            if state.signal.is_some() {
+                killer.kill();
+            }
+            state.running = Some(killer);
+        });
+        Watch(self.clone())
+    }
+
+    fn state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

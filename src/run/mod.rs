@@ -1,0 +1,213 @@
+//! Running sandboxes for a build: logs, events, usage of each stage, cancellation.
+
+mod cancel;
+mod events;
+mod logs;
+mod tail;
+
+use std::cell::RefCell;
+
+use sandbox::{Enforcement, HostFacts, Layer, Outcome, Sandbox, SandboxSpec, Usage};
+use serde::Serialize;
+
+pub use cancel::Cancel;
+pub use events::{Event, Sink};
+pub use logs::{Log, Logs};
+pub use tail::{Lines, plain};
+
+use crate::verdict::{Class, Failure, Stage, status};
+
+/// What one stage took and used.
+#[derive(Debug, Clone, Serialize)]
+pub struct StageRecord {
+    /// Name of the stage.
+    pub name: Stage,
+    /// Wall-clock time in seconds.
+    pub seconds: f64,
+    /// What its sandboxes used together.
+    pub usage: Usage,
+}
+
+/// Runs the sandboxes of one build.
+#[derive(Debug)]
+pub struct Runner {
+    /// The host.
+    pub host: HostFacts,
+    /// Stops the build.
+    pub cancel: Cancel,
+    /// Receives what happens.
+    pub sink: Sink,
+    /// The logs of the build.
+    pub logs: Logs,
+    records: RefCell<Vec<StageRecord>>,
+    enforcement: RefCell<Vec<(Layer, Enforcement)>>,
+}
+
+/// A sandbox that has ended, and the last lines it wrote.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The last lines of its output, without control characters.
+    pub tail: Vec<String>,
+}
+
+/// A stage in progress.
+#[derive(Debug)]
+pub struct StageRun<'a> {
+    runner: &'a Runner,
+    /// Which.
+    pub stage: Stage,
+    usage: RefCell<Usage>,
+}
+
+impl Runner {
+    /// A runner without stages yet.
+    pub fn new(host: HostFacts, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
+        Runner {
+            host,
+            cancel,
+            sink,
+            logs,
+            records: RefCell::default(),
+            enforcement: RefCell::default(),
+        }
+    }
+
+    /// Runs a stage and records what it took.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `work` fails with.
+    pub fn stage<T>(
+        &self,
+        stage: Stage,
+        what: &str,
+        work: impl FnOnce(&StageRun<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let started = std::time::Instant::now();
+        self.logs.state(&format!("Start: {what}"));
+        self.sink.send(&Event::StageStarted { stage, what: what.to_owned() });
+        let run = StageRun { runner: self, stage, usage: RefCell::default() };
+        let result = work(&run);
+        let seconds = started.elapsed().as_secs_f64();
+        let usage = run.usage.into_inner();
+        self.sink.send(&Event::StageFinished {
+            stage,
+            seconds,
+            usage: usage.clone(),
+            success: result.is_ok(),
+        });
+        self.records.borrow_mut().push(StageRecord { name: stage, seconds, usage });
+        self.logs.state(&format!("Finish: {what}"));
+        result
+    }
+
+    /// What the stages so far took.
+    pub fn records(&self) -> Vec<StageRecord> {
+        self.records.borrow().clone()
+    }
+
+    /// How far each layer of isolation was enforced: the weakest of all sandboxes so far.
+    pub fn enforcement(&self) -> Vec<(Layer, Enforcement)> {
+        self.enforcement.borrow().clone()
+    }
+
+    fn note_enforcement(&self, outcome: &Outcome) {
+        let strength = |enforcement: &Enforcement| match enforcement {
+            Enforcement::Off(_) => 0,
+            Enforcement::Partial(_) => 1,
+            Enforcement::Full => 2,
+        };
+        let mut known = self.enforcement.borrow_mut();
+        for (layer, enforcement) in &outcome.enforcement {
+            match known.iter_mut().find(|(k, _)| k == layer) {
+                None => known.push((*layer, enforcement.clone())),
+                Some((_, weakest)) if strength(enforcement) < strength(weakest) => {
+                    *weakest = enforcement.clone();
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+impl StageRun<'_> {
+    /// Runs a sandbox and writes what it says to a log.
+    ///
+    /// # Errors
+    ///
+    /// It could not be planned or watched, or the build was cancelled. How the command itself
+    /// ended is in the result.
+    pub fn sandbox(&self, spec: &SandboxSpec, log: Log) -> Result<Finished, Failure> {
+        let logs = &self.runner.logs;
+        logs.command(log, self.stage, &spec.argv);
+        let mut lines = Lines::default();
+        let finished = self.raw(spec, &mut |bytes| {
+            logs.output(log, self.stage, bytes);
+            lines.add(bytes, |line| {
+                self.runner.sink.send(&Event::Line { stage: self.stage, line: line.to_owned() });
+            });
+        })?;
+        logs.flush(log, self.stage);
+        logs.ended(log, self.stage, &finished);
+        Ok(Finished { outcome: finished, tail: lines.into_tail() })
+    }
+
+    /// Runs a sandbox and hands over what it says.
+    ///
+    /// # Errors
+    ///
+    /// As [`StageRun::sandbox`].
+    pub fn raw(
+        &self,
+        spec: &SandboxSpec,
+        output: &mut dyn FnMut(&[u8]),
+    ) -> Result<Outcome, Failure> {
+        let runner = self.runner;
+        let failed = |error: sandbox::SandboxError| {
+            let hint = error.hint();
+            Failure::infrastructure(
+                self.stage,
+                status::ISOLATION,
+                format!(
+                    "the sandbox for {} could not be used",
+                    spec.argv.first().map_or("", |a| a)
+                ),
+                Some(Box::new(error)),
+            )
+            .with_hint(hint)
+        };
+        if runner.cancel.is_cancelled() {
+            return Err(self.interrupted());
+        }
+        let sandbox = Sandbox::spawn(spec, &runner.host).map_err(failed)?;
+        let _watch = runner.cancel.watch(sandbox.killer());
+        let outcome = sandbox.wait(output).map_err(failed)?;
+        let mut usage = self.usage.borrow_mut();
+        *usage = usage.plus(&outcome.usage);
+        runner.note_enforcement(&outcome);
+        if runner.cancel.is_cancelled() {
+            return Err(self.interrupted());
+        }
+        Ok(outcome)
+    }
+
+    fn interrupted(&self) -> Failure {
+        Failure {
+            class: Class::Cancelled,
+            ..Failure::infrastructure(
+                self.stage,
+                self.runner.cancel.status(),
+                format!("interrupted in stage {}", self.stage),
+                None,
+            )
+        }
+    }
+
+    /// Tells the user something that is not output of a command.
+    pub fn note(&self, text: &str) {
+        self.runner.logs.note(Log::Root, self.stage, text);
+        self.runner.sink.send(&Event::Note { stage: self.stage, text: text.to_owned() });
+    }
+}

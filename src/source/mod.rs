@@ -1,0 +1,26 @@
+//! What is built: a source package, or a spec with its sources. Copied to a place that sandboxes
+//! can read; nothing of it is unpacked, expanded or executed here.
+
+mod srpm;
+mod stage;
+
+use std::path::PathBuf;
+
+pub(crate) use srpm::is_plain;
+pub use srpm::{SourcePackage, SourcePackageError};
+pub use stage::{StageError, stage};
+
+/// What to build.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A source package.
+    Srpm(PathBuf),
+    /// A spec file and the directory of its sources.
+    Spec {
+        /// The spec file.
+        spec: PathBuf,
+        /// Directory with sources and patches.
+        sources: PathBuf,
+    },
+}

@@ -1,0 +1,119 @@
+//! Headers of packages, read by a parser in safe Rust. Payloads are never unpacked here.
+
+use std::path::{Path, PathBuf};
+
+/// What is known of a source package from its header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourcePackage {
+    /// `name-version-release`.
+    pub nvr: String,
+    /// Name of the spec file in it.
+    pub spec: String,
+}
+
+/// A file that is not a usable source package.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourcePackageError {
+    /// The header cannot be read.
+    #[error("{} is not a package, or is incomplete", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<rpm::Error>,
+    },
+    /// A package of another kind.
+    #[error("{} is a binary package; a source package is needed", .0.display())]
+    Binary(PathBuf),
+    /// A name that leads out of the directory of sources.
+    #[error("{} contains the file name {name:?}, which is not a plain name", path.display())]
+    UnsafeName {
+        /// The file.
+        path: PathBuf,
+        /// The name in it.
+        name: String,
+    },
+    /// None, or more than one.
+    #[error("{} contains {count} spec files; exactly one is needed", path.display())]
+    Specs {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
+}
+
+impl SourcePackage {
+    /// Reads the header of the source package at `path`.
+    ///
+    /// # Errors
+    ///
+    /// The file is not a source package with one spec and plain file names.
+    pub fn read(path: &Path) -> Result<SourcePackage, SourcePackageError> {
+        let header =
+            |source| SourcePackageError::Header { path: path.to_owned(), source: Box::new(source) };
+        let metadata = rpm::PackageMetadata::open(path).map_err(header)?;
+        if !metadata.is_source_package() {
+            return Err(SourcePackageError::Binary(path.to_owned()));
+        }
+        let names: Vec<String> = metadata
+            .get_file_paths()
+            .map_err(header)?
+            .iter()
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        for name in &names {
+            if !is_plain(name) {
+                return Err(SourcePackageError::UnsafeName {
+                    path: path.to_owned(),
+                    name: name.clone(),
+                });
+            }
+        }
+        let specs: Vec<&String> = names.iter().filter(|name| name.ends_with(".spec")).collect();
+        let [spec] = specs.as_slice() else {
+            return Err(SourcePackageError::Specs { path: path.to_owned(), count: specs.len() });
+        };
+        let field = |value: Result<&str, rpm::Error>| value.map(str::to_owned).map_err(header);
+        Ok(SourcePackage {
+            nvr: format!(
+                "{}-{}-{}",
+                field(metadata.get_name())?,
+                field(metadata.get_version())?,
+                field(metadata.get_release())?
+            ),
+            spec: (*spec).clone(),
+        })
+    }
+}
+
+/// A file name without directories, control characters or leading dash.
+pub(crate) fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && name != "."
+        && name != ".."
+        && !name.starts_with('-')
+        && !name.chars().any(|c| c == '/' || c.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_names() {
+        assert!(is_plain("hello-2.10.tar.gz") && is_plain("a b"));
+        for bad in ["", "..", "/etc/passwd", "../x", "a/b", "-rf", "a\nb"] {
+            assert!(!is_plain(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_package() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.src.rpm");
+        std::fs::write(&path, b"\xed\xab\xee\xdb\x03\x00").unwrap();
+        assert!(matches!(SourcePackage::read(&path), Err(SourcePackageError::Header { .. })));
+    }
+}

@@ -1,0 +1,272 @@
+//! From how a command ended and what it said to a failure. Pure.
+
+use sandbox::spec::Limits;
+use sandbox::{Exit, Outcome};
+
+use super::{Class, Failure, Stage, status};
+
+/// What the package manager and rpm say when the disk is full.
+const DISK_FULL: [&str; 3] =
+    ["No space left on device", "more space needed on the", "Disk quota exceeded"];
+/// What dnf says when a package does not exist or cannot be installed.
+const NO_PACKAGE: [&str; 6] = [
+    "No matching package to install",
+    "Unable to find a match",
+    "No match for argument",
+    "No match for group package",
+    "nothing provides",
+    "Module or Group",
+];
+/// What dnf says when a repository does not answer.
+const NO_REPOSITORY: [&str; 7] = [
+    "Failed to download metadata",
+    "Cannot download",
+    "Cannot prepare internal mirrorlist",
+    "Curl error",
+    "Error downloading packages",
+    "Librepo error",
+    "repomd.xml",
+];
+
+/// How any command failed, as far as that does not depend on what it was; none if it ended by
+/// itself, with whatever status.
+pub fn classify_command(
+    stage: Stage,
+    what: &str,
+    outcome: &Outcome,
+    limits: &Limits,
+) -> Option<Failure> {
+    let failure = |class, status, message: String| Failure {
+        stage,
+        class,
+        section: None,
+        message,
+        evidence: Vec::new(),
+        hint: None,
+        status,
+        retryable: false,
+        source: None,
+    };
+    match &outcome.exit {
+        Exit::TimedOut => Some(failure(
+            Class::Timeout,
+            status::TIMEOUT,
+            format!("{what} was killed at the time limit, after {:.0} s", outcome.seconds),
+        )),
+        Exit::Cancelled => {
+            Some(failure(Class::Cancelled, status::INTERRUPTED, format!("{what} was interrupted")))
+        }
+        Exit::CouldNotStart(start) => Some(Failure {
+            source: Some(Box::new(start.clone())),
+            hint: start.hint.clone(),
+            ..failure(
+                Class::Infrastructure,
+                status::ISOLATION,
+                format!("the sandbox for {what} could not start"),
+            )
+        }),
+        Exit::OomKilled => Some(memory(stage, what, outcome, limits)),
+        Exit::Exited(0) => None,
+        Exit::Exited(_) | Exit::Signaled(_) if outcome.usage.oom_kills > 0 => {
+            Some(memory(stage, what, outcome, limits))
+        }
+        Exit::Exited(_) | Exit::Signaled(_) if outcome.usage.pids_refused > 0 => Some(Failure {
+            hint: limits
+                .pids
+                .map(|limit| format!("raise the limit: --pids {}", limit.value.saturating_mul(2))),
+            ..failure(
+                Class::Resource,
+                exit_of(stage),
+                format!(
+                    "{what} reached the limit of {} processes",
+                    limits.pids.map_or(0, |limit| limit.value)
+                ),
+            )
+        }),
+        Exit::Exited(_) => None,
+        Exit::Signaled(signal) => Some(Failure {
+            retryable: true,
+            ..failure(
+                Class::Infrastructure,
+                exit_of(stage),
+                format!("{what} was killed by signal {signal}"),
+            )
+        }),
+    }
+}
+
+fn memory(stage: Stage, what: &str, outcome: &Outcome, limits: &Limits) -> Failure {
+    let limit = limits.memory_bytes.map_or(0, |limit| limit.value);
+    let mib = |bytes: u64| bytes >> 20;
+    let message = match limit {
+        0 => format!("{what} ran out of memory"),
+        limit => format!(
+            "{what} reached the memory limit of {} MiB, and the kernel killed {} of its processes",
+            mib(limit),
+            outcome.usage.oom_kills
+        ),
+    };
+    Failure {
+        stage,
+        class: Class::Resource,
+        section: None,
+        message,
+        evidence: Vec::new(),
+        hint: (limit > 0).then(|| format!("raise the limit: --memory {}M", mib(limit) * 2)),
+        status: exit_of(stage),
+        retryable: false,
+        source: None,
+    }
+}
+
+fn exit_of(stage: Stage) -> u8 {
+    match stage {
+        Stage::Bootstrap | Stage::Install => status::PACKAGE_MANAGER,
+        Stage::Srpm | Stage::Rpmbuild => status::BUILD,
+        Stage::Collect => status::ROOT,
+    }
+}
+
+/// How the package manager failed; none if it did not.
+pub fn classify_package_manager(
+    stage: Stage,
+    what: &str,
+    outcome: &Outcome,
+    limits: &Limits,
+    tail: &[String],
+) -> Option<Failure> {
+    if outcome.exit.success() {
+        return None;
+    }
+    if let Some(failure) = classify_command(stage, what, outcome, limits) {
+        return Some(failure);
+    }
+    let with = |class, message: String, patterns: &[&str], retryable, hint: Option<&str>| Failure {
+        stage,
+        class,
+        section: None,
+        message,
+        evidence: matching(tail, patterns),
+        hint: hint.map(str::to_owned),
+        status: status::PACKAGE_MANAGER,
+        retryable,
+        source: None,
+    };
+    let says = |patterns: &[&str]| tail.iter().find(|l| patterns.iter().any(|p| l.contains(p)));
+    Some(if says(&DISK_FULL).is_some() {
+        with(
+            Class::Resource,
+            format!("{what} failed: the disk is full"),
+            &DISK_FULL,
+            false,
+            Some("free space where the store is, or choose another place with --store DIR"),
+        )
+    } else if says(&NO_PACKAGE).is_some() {
+        let class = match stage {
+            Stage::Install => Class::Dependency,
+            _ => Class::Infrastructure,
+        };
+        let message = format!("{what} failed: a package is missing from the repositories");
+        with(class, message, &NO_PACKAGE, false, None)
+    } else if says(&NO_REPOSITORY).is_some() {
+        with(
+            Class::Infrastructure,
+            format!("{what} failed: a repository cannot be reached"),
+            &NO_REPOSITORY,
+            true,
+            Some("check the repositories of the config and this host's network"),
+        )
+    } else {
+        let mut failure = with(
+            Class::Infrastructure,
+            format!("{what} failed with {}", outcome.exit),
+            &["rror"],
+            false,
+            None,
+        );
+        if failure.evidence.is_empty() {
+            failure.evidence = last(tail, 3);
+        }
+        failure
+    })
+}
+
+/// How rpmbuild failed; none if it did not.
+pub fn classify_rpmbuild(
+    stage: Stage,
+    what: &str,
+    outcome: &Outcome,
+    limits: &Limits,
+    tail: &[String],
+) -> Option<Failure> {
+    if outcome.exit.success() {
+        return None;
+    }
+    let section = tail.iter().rev().find_map(|line| section(line));
+    if let Some(failure) = classify_command(stage, what, outcome, limits) {
+        return Some(Failure { section, evidence: evidence(tail), ..failure });
+    }
+    let full = tail.iter().any(|line| DISK_FULL.iter().any(|pattern| line.contains(pattern)));
+    let (class, message) = match &section {
+        _ if full => (Class::Resource, format!("{what} failed: the disk is full")),
+        Some(section) => (Class::Package, format!("{what} failed in {section}")),
+        None => (Class::Package, format!("{what} failed with {}", outcome.exit)),
+    };
+    Some(Failure {
+        stage,
+        class,
+        evidence: if full { matching(tail, &DISK_FULL) } else { evidence(tail) },
+        section,
+        message,
+        hint: full.then(|| {
+            "free space where the store is, or choose another place with --store DIR".to_owned()
+        }),
+        status: status::BUILD,
+        retryable: false,
+        source: None,
+    })
+}
+
+/// The section that rpmbuild names: `error: Bad exit status from /var/tmp/rpm-tmp.x (%build)`.
+fn section(line: &str) -> Option<String> {
+    let rest = line.split_once("Bad exit status from ")?.1;
+    let (_, name) = rest.rsplit_once('(')?;
+    let name = name.trim_end().strip_suffix(')')?;
+    (name.starts_with('%') && name.len() < 40).then(|| name.to_owned())
+}
+
+/// The last lines that look like errors, rpmbuild's own summary last.
+fn evidence(tail: &[String]) -> Vec<String> {
+    let speaks = |line: &&String| {
+        let line = line.to_ascii_lowercase();
+        ["error", "fatal", "failed", "cannot ", "no such file", "undefined reference", "not found"]
+            .iter()
+            .any(|word| line.contains(word))
+            && !line.starts_with("rpm build errors")
+    };
+    let mut found: Vec<String> = Vec::new();
+    for line in tail.iter().filter(speaks) {
+        if !found.iter().any(|known| known.trim() == line.trim()) {
+            found.push(line.clone());
+        }
+    }
+    match found.is_empty() {
+        true => last(tail, 3),
+        false => last(&found, 4),
+    }
+}
+
+fn matching(tail: &[String], patterns: &[&str]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for line in tail.iter().filter(|line| patterns.iter().any(|pattern| line.contains(pattern))) {
+        if !found.contains(line) {
+            found.push(line.clone());
+        }
+    }
+    found.truncate(4);
+    found
+}
+
+fn last(lines: &[String], count: usize) -> Vec<String> {
+    lines[lines.len().saturating_sub(count)..].to_vec()
+}
