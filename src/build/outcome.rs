@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use sandbox::Usage;
 use sandbox::spec::Limits;
-use sandbox::{Enforcement, Layer, Usage};
 use serde::Serialize;
 
 use super::Artifact;
@@ -42,8 +42,6 @@ pub struct BuildOutcome {
     pub rejected: Vec<(String, String)>,
     /// Limits that were asked for.
     pub limits: Limits,
-    /// How far each layer of isolation was enforced.
-    pub isolation: BTreeMap<Layer, Enforcement>,
     /// Versions of what took part.
     pub tools: BTreeMap<String, String>,
 }

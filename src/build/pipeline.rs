@@ -55,7 +55,6 @@ pub fn run(env: &Env<'_>, request: &BuildRequest) -> (BuildOutcome, Option<Failu
         artifacts: progress.artifacts,
         rejected: progress.rejected,
         limits: env.context.limits.clone(),
-        isolation: env.runner.enforcement().into_iter().collect(),
         tools: progress.tools,
     };
     let written = outcome.write(&request.resultdir);

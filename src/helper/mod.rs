@@ -6,7 +6,7 @@ mod collect;
 mod prepare;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -60,12 +60,7 @@ pub fn run(task: &Task) -> io::Result<()> {
             use std::os::unix::fs::DirBuilderExt;
             context("make", path, std::fs::DirBuilder::new().mode(0o755).create(path))
         }),
-        Task::Remove { paths } => {
-            paths.iter().try_for_each(|path| match std::fs::remove_dir_all(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                result => context("remove", path, result),
-            })
-        }
+        Task::Remove { paths } => paths.iter().try_for_each(|path| remove(path)),
         Task::Prepare { root, account, directories, files, move_database } => {
             context("enter", root, nix::unistd::chroot(root).map_err(Into::into))?;
             nix::unistd::chdir("/")?;
@@ -77,8 +72,21 @@ pub fn run(task: &Task) -> io::Result<()> {
     }
 }
 
+/// Removes whatever is at `path`; nothing there is fine.
+fn remove(path: &Path) -> io::Result<()> {
+    let result = match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => context("remove", path, result),
+    }
+}
+
 /// Adds what was attempted to an error.
-fn context<T>(action: &str, path: &std::path::Path, result: io::Result<T>) -> io::Result<T> {
+fn context<T>(action: &str, path: &Path, result: io::Result<T>) -> io::Result<T> {
     result.map_err(|error| {
         io::Error::new(error.kind(), format!("cannot {action} {}: {error}", path.display()))
     })

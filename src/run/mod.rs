@@ -6,6 +6,7 @@ mod logs;
 mod tail;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use sandbox::{Enforcement, HostFacts, Layer, Outcome, Sandbox, SandboxSpec, Usage};
 use serde::Serialize;
@@ -26,6 +27,8 @@ pub struct StageRecord {
     pub seconds: f64,
     /// What its sandboxes used together.
     pub usage: Usage,
+    /// How far each layer of isolation was enforced, in the weakest of its sandboxes.
+    pub isolation: BTreeMap<Layer, Enforcement>,
 }
 
 /// Runs the sandboxes of one build.
@@ -40,7 +43,6 @@ pub struct Runner {
     /// The logs of the build.
     pub logs: Logs,
     records: RefCell<Vec<StageRecord>>,
-    enforcement: RefCell<Vec<(Layer, Enforcement)>>,
 }
 
 /// A sandbox that has ended, and the last lines it wrote.
@@ -59,19 +61,13 @@ pub struct StageRun<'a> {
     /// Which.
     pub stage: Stage,
     usage: RefCell<Usage>,
+    isolation: RefCell<BTreeMap<Layer, Enforcement>>,
 }
 
 impl Runner {
     /// A runner without stages yet.
     pub fn new(host: HostFacts, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
-        Runner {
-            host,
-            cancel,
-            sink,
-            logs,
-            records: RefCell::default(),
-            enforcement: RefCell::default(),
-        }
+        Runner { host, cancel, sink, logs, records: RefCell::default() }
     }
 
     /// Runs a stage and records what it took.
@@ -88,7 +84,12 @@ impl Runner {
         let started = std::time::Instant::now();
         self.logs.state(&format!("Start: {what}"));
         self.sink.send(&Event::StageStarted { stage, what: what.to_owned() });
-        let run = StageRun { runner: self, stage, usage: RefCell::default() };
+        let run = StageRun {
+            runner: self,
+            stage,
+            usage: RefCell::default(),
+            isolation: RefCell::default(),
+        };
         let result = work(&run);
         let seconds = started.elapsed().as_secs_f64();
         let usage = run.usage.into_inner();
@@ -98,7 +99,8 @@ impl Runner {
             usage: usage.clone(),
             success: result.is_ok(),
         });
-        self.records.borrow_mut().push(StageRecord { name: stage, seconds, usage });
+        let isolation = run.isolation.into_inner();
+        self.records.borrow_mut().push(StageRecord { name: stage, seconds, usage, isolation });
         self.logs.state(&format!("Finish: {what}"));
         result
     }
@@ -106,29 +108,6 @@ impl Runner {
     /// What the stages so far took.
     pub fn records(&self) -> Vec<StageRecord> {
         self.records.borrow().clone()
-    }
-
-    /// How far each layer of isolation was enforced: the weakest of all sandboxes so far.
-    pub fn enforcement(&self) -> Vec<(Layer, Enforcement)> {
-        self.enforcement.borrow().clone()
-    }
-
-    fn note_enforcement(&self, outcome: &Outcome) {
-        let strength = |enforcement: &Enforcement| match enforcement {
-            Enforcement::Off(_) => 0,
-            Enforcement::Partial(_) => 1,
-            Enforcement::Full => 2,
-        };
-        let mut known = self.enforcement.borrow_mut();
-        for (layer, enforcement) in &outcome.enforcement {
-            match known.iter_mut().find(|(k, _)| k == layer) {
-                None => known.push((*layer, enforcement.clone())),
-                Some((_, weakest)) if strength(enforcement) < strength(weakest) => {
-                    *weakest = enforcement.clone();
-                }
-                Some(_) => {}
-            }
-        }
     }
 }
 
@@ -186,11 +165,26 @@ impl StageRun<'_> {
         let outcome = sandbox.wait(output).map_err(failed)?;
         let mut usage = self.usage.borrow_mut();
         *usage = usage.plus(&outcome.usage);
-        runner.note_enforcement(&outcome);
+        self.note_isolation(&outcome);
         if runner.cancel.is_cancelled() {
             return Err(self.interrupted());
         }
         Ok(outcome)
+    }
+
+    fn note_isolation(&self, outcome: &Outcome) {
+        let strength = |enforcement: &Enforcement| match enforcement {
+            Enforcement::Off(_) => 0,
+            Enforcement::Partial(_) => 1,
+            Enforcement::Full => 2,
+        };
+        let mut known = self.isolation.borrow_mut();
+        for (layer, enforcement) in &outcome.enforcement {
+            let weakest = known.entry(*layer).or_insert_with(|| enforcement.clone());
+            if strength(enforcement) < strength(weakest) {
+                *weakest = enforcement.clone();
+            }
+        }
     }
 
     fn interrupted(&self) -> Failure {

@@ -49,7 +49,9 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
             Layer::Network,
             match spec.network {
                 Network::None => Enforcement::Full,
-                Network::Host => Enforcement::Off("the host's network was asked for".to_owned()),
+                Network::Host => {
+                    Enforcement::Off("the host's network is visible, as asked for".to_owned())
+                }
             },
         ),
         (
