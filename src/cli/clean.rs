@@ -33,11 +33,13 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
     for dir in [store.roots(), store.sessions(), store.caches()] {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
+            // A lock alone is what an interrupted removal leaves.
+            let name = name.strip_suffix(".lock").unwrap_or(&name).to_owned();
             let wanted = match &prefix {
                 None => true,
                 Some(root) => crate::buildroot::key::is_of(&name, root),
             };
-            if wanted && entry.path().is_dir() {
+            if wanted {
                 names.insert(name);
             }
         }
