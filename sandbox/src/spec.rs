@@ -40,6 +40,9 @@ pub struct SandboxSpec {
     pub hostname: Option<String>,
     /// Limits on what the command and its descendants use together.
     pub limits: Limits,
+    /// Whether control groups count what is used even if nothing is limited. Joining them takes
+    /// milliseconds; without them, usage is what wait4(2) tells.
+    pub accounting: bool,
     /// Per-process limits by setrlimit(2) name without `RLIMIT_`, for example `NOFILE`.
     pub rlimits: BTreeMap<String, u64>,
     /// Wall-clock limit in milliseconds, after which everything is killed.
@@ -265,6 +268,13 @@ pub struct Limit<T> {
     pub value: T,
     /// Whether the sandbox must not start without it. Otherwise the outcome reports it as off.
     pub required: bool,
+}
+
+impl Limits {
+    /// Whether there is any limit.
+    pub fn any(&self) -> bool {
+        *self != Limits::default()
+    }
 }
 
 impl<T> Limit<T> {

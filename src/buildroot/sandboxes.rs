@@ -130,6 +130,7 @@ impl Context {
             network: profile.network,
             hostname: Some(self.hostname.clone()),
             limits: self.limits.clone(),
+            accounting: true,
             rlimits: BTreeMap::from([("CORE".to_owned(), 0)]),
             timeout_ms: None,
             seccomp: profile.seccomp.clone(),
@@ -261,6 +262,7 @@ impl Context {
         spec.environment = environment(&[("PATH", "/usr/bin:/bin")]);
         // The work is ours, and must not fail for a limit that is meant for the build.
         spec.limits = Limits::default();
+        spec.accounting = false;
         Ok(spec)
     }
 }

@@ -104,10 +104,12 @@ impl Workspace {
     fn try_overlay(&self, env: &Env<'_>, stage: &StageRun<'_>) -> Result<Option<String>, Failure> {
         let environment = &env.options.environment;
         let argv = vec!["true".to_owned()];
-        let spec = env
+        let mut spec = env
             .context
             .chroot("probe", ProfileName::Build, self.root(), Vec::new(), environment, argv)
             .map_err(|error| own_fault(stage, Box::new(error)))?;
+        spec.limits = sandbox::spec::Limits::default();
+        spec.accounting = false;
         let outcome = Sandbox::spawn(&spec, &env.runner.host)
             .and_then(|sandbox| sandbox.wait(&mut |_| {}))
             .map_err(|error| own_fault(stage, Box::new(error)))?;

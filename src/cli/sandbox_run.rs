@@ -24,7 +24,9 @@ pub(super) fn run(args: &SandboxRun) -> Result<u8, CliError> {
     if args.plan {
         return print_plan(&spec, &host);
     }
-    sandbox::cgroup::sweep(&host.cgroup);
+    if spec.limits.any() {
+        sandbox::cgroup::sweep(&host.cgroup);
+    }
     let sandbox = Sandbox::spawn(&spec, &host).map_err(could_not_start)?;
     let _forwarding = signals::forward(sandbox.killer());
     let outcome = sandbox.wait(&mut |_| {}).map_err(could_not_start)?;
@@ -101,6 +103,7 @@ fn spec(args: &SandboxRun, host: &HostFacts) -> Result<SandboxSpec, CliError> {
         },
         hostname: Some("sandbox".to_owned()),
         limits: args.limits.to_limits(),
+        accounting: false,
         rlimits: BTreeMap::from([("CORE".to_owned(), 0)]),
         timeout_ms: args.timeout.filter(|ms| *ms > 0),
         seccomp: vec!["base".to_owned(), "terminal".to_owned()],

@@ -77,13 +77,7 @@ impl CgroupError {
 ///
 /// [`PlanError::Limit`]: a required limit cannot be enforced here.
 pub fn plan(name: &str, limits: &Limits, facts: &CgroupFacts) -> Result<CgroupPlan, PlanError> {
-    let mut plan = CgroupPlan {
-        version: Version::None,
-        parents: Vec::new(),
-        writes: Vec::new(),
-        unenforced: Vec::new(),
-        name: name.to_owned(),
-    };
+    let mut plan = CgroupPlan { name: name.to_owned(), ..CgroupPlan::none() };
     if let Some(own) = facts.usable_v2() {
         v2::plan(&mut plan, limits, own)?;
     } else {
@@ -93,6 +87,17 @@ pub fn plan(name: &str, limits: &Limits, facts: &CgroupFacts) -> Result<CgroupPl
 }
 
 impl CgroupPlan {
+    /// No group at all.
+    pub fn none() -> CgroupPlan {
+        CgroupPlan {
+            version: Version::None,
+            parents: Vec::new(),
+            writes: Vec::new(),
+            unenforced: Vec::new(),
+            name: String::new(),
+        }
+    }
+
     /// What is known of the enforcement before the group exists.
     pub fn enforcement(&self) -> Enforcement {
         if self.version == Version::None {

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 
 use caps::{CapSet, Capability, CapsHashSet};
+use nix::errno::Errno;
 use nix::sys::resource::{getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{Gid, Uid};
@@ -36,7 +37,7 @@ pub(super) fn execute(
             .iter()
             .map(|text| {
                 CString::new(text.as_bytes())
-                    .map_err(|_| Failure::new(step.as_str(), nix::errno::Errno::EINVAL))
+                    .map_err(|_| Failure::new(step.as_str(), Errno::EINVAL))
             })
             .collect()
     };
@@ -59,7 +60,7 @@ fn reset_signals() -> nix::Result<()> {
 fn limit(name: &str, value: u64) -> Result<(), Failure> {
     let step = format!("set the limit RLIMIT_{name} to {value}");
     let Some(resource) = crate::rlimit::resource(name) else {
-        return Err(Failure::new(step, nix::errno::Errno::EINVAL));
+        return Err(Failure::new(step, Errno::EINVAL));
     };
     // The hard limit can only be lowered without privilege on the host.
     let (_, hard) = getrlimit(resource).step(step.as_str())?;
@@ -71,13 +72,13 @@ fn capabilities(names: &[String]) -> CapsHashSet {
     names.iter().filter_map(|name| name.parse().ok()).collect()
 }
 
-fn drop_bounding(kept: &CapsHashSet) -> Result<(), nix::errno::Errno> {
-    for capability in caps::all() {
-        // Capabilities that this kernel does not have are not in the set to begin with.
-        let present = caps::has_cap(None, CapSet::Bounding, capability).unwrap_or(false);
-        if present && !kept.contains(&capability) {
-            caps::drop(None, CapSet::Bounding, capability)
-                .map_err(|_| nix::errno::Errno::last())?;
+fn drop_bounding(kept: &CapsHashSet) -> nix::Result<()> {
+    for capability in caps::all().difference(kept) {
+        match caps::drop(None, CapSet::Bounding, *capability) {
+            Ok(()) => {}
+            // Capabilities that this kernel does not have are not in the set to begin with.
+            Err(_) if Errno::last() == Errno::EINVAL => {}
+            Err(_) => return Err(Errno::last()),
         }
     }
     Ok(())
@@ -98,7 +99,7 @@ fn become_user(payload: &Payload, single_id: bool) -> Result<(), Failure> {
 fn set_capabilities(payload: &Payload, kept: &CapsHashSet) -> Result<(), Failure> {
     let set = |which: CapSet, value: &CapsHashSet| {
         caps::set(None, which, value)
-            .map_err(|_| nix::errno::Errno::last())
+            .map_err(|_| Errno::last())
             .step(format!("set capabilities ({which:?})"))
     };
     let none = CapsHashSet::new();
@@ -107,15 +108,20 @@ fn set_capabilities(payload: &Payload, kept: &CapsHashSet) -> Result<(), Failure
     set(CapSet::Effective, kept)?;
     set(CapSet::Permitted, kept)?;
     set(CapSet::Inheritable, inherited)?;
+    if inherited.is_empty() {
+        // One call instead of one for each capability.
+        return caps::clear(None, CapSet::Ambient)
+            .map_err(|_| Errno::last())
+            .step("clear ambient capabilities");
+    }
     set(CapSet::Ambient, inherited)
 }
 
 /// What pid 1 needs after the root is put together: to signal processes of other users inside.
 pub(super) fn keep_only_kill() -> Result<(), Failure> {
     let kept: CapsHashSet = [Capability::CAP_KILL].into_iter().collect();
-    drop_bounding(&kept).step("drop capabilities of pid 1")?;
     caps::set(None, CapSet::Effective, &kept)
         .and_then(|()| caps::set(None, CapSet::Permitted, &kept))
-        .map_err(|_| nix::errno::Errno::last())
+        .map_err(|_| Errno::last())
         .step("drop capabilities of pid 1")
 }

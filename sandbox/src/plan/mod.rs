@@ -37,14 +37,24 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
     check(spec)?;
     let mut sources = mounts::Sources::default();
     let steps = mounts::steps(spec, &mut sources);
-    let cgroup = crate::cgroup::plan(&spec.name, &spec.limits, &host.cgroup)?;
+    let wanted = spec.accounting || spec.limits.any();
+    let cgroup = match wanted {
+        true => crate::cgroup::plan(&spec.name, &spec.limits, &host.cgroup)?,
+        false => CgroupPlan::none(),
+    };
     let mut seccomp = spec.seccomp.clone();
     if spec.ids.is_single() {
         seccomp.push(SINGLE_ID_POLICY.to_owned());
     }
     let enforcement = vec![
         (Layer::Ids, ids_enforcement(spec)),
-        (Layer::Cgroup, cgroup.enforcement()),
+        (
+            Layer::Cgroup,
+            match wanted {
+                true => cgroup.enforcement(),
+                false => Enforcement::Off("no limit was asked for".to_owned()),
+            },
+        ),
         (
             Layer::Network,
             match spec.network {
