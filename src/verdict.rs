@@ -221,3 +221,6 @@ impl Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

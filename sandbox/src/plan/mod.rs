@@ -170,3 +170,6 @@ fn ids_enforcement(spec: &SandboxSpec) -> Enforcement {
         Enforcement::Full
     }
 }
+
+#[cfg(test)]
+mod tests;

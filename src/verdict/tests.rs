@@ -1,0 +1,122 @@
+use sandbox::outcome::Usage;
+use sandbox::spec::{Limit, Limits};
+use sandbox::{Exit, Outcome};
+
+use super::*;
+
+fn outcome(exit: Exit) -> Outcome {
+    Outcome { exit, seconds: 12.3, usage: Usage::default(), leftovers: 0, enforcement: Vec::new() }
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+/// What a reader of `outcome.json` gets.
+fn summary(failure: Option<Failure>) -> serde_json::Value {
+    let failure = failure.expect("it failed");
+    let mut value = serde_json::to_value(failure.verdict()).unwrap();
+    value["status"] = failure.status.into();
+    value
+}
+
+fn rpmbuild(exit: Exit, text: &str) -> serde_json::Value {
+    let limits = Limits::default();
+    summary(classify_rpmbuild(
+        Stage::Rpmbuild,
+        "rpmbuild -bb",
+        &outcome(exit),
+        &limits,
+        &lines(text),
+    ))
+}
+
+fn dnf(stage: Stage, text: &str) -> serde_json::Value {
+    let limits = Limits::default();
+    let outcome = outcome(Exit::Exited(1));
+    summary(classify_package_manager(stage, "installing", &outcome, &limits, &lines(text)))
+}
+
+#[test]
+fn success_is_no_failure() {
+    let good = outcome(Exit::Exited(0));
+    let limits = Limits::default();
+    assert!(classify_rpmbuild(Stage::Srpm, "x", &good, &limits, &[]).is_none());
+    assert!(classify_package_manager(Stage::Install, "x", &good, &limits, &[]).is_none());
+}
+
+#[test]
+fn compiler_error() {
+    insta::assert_json_snapshot!(rpmbuild(
+        Exit::Exited(1),
+        "+ make -j2\ngcc -O2 -c x.c\nx.c:3:5: error: unknown type name 'foo'\n\
+         make: *** [Makefile:2: x.o] Error 1\n\
+         error: Bad exit status from /var/tmp/rpm-tmp.aBc (%build)\n\n\
+         RPM build errors:\n    Bad exit status from /var/tmp/rpm-tmp.aBc (%build)",
+    ));
+}
+
+#[test]
+fn broken_spec() {
+    insta::assert_json_snapshot!(rpmbuild(
+        Exit::Exited(1),
+        "error: line 7: Unknown tag: Nmae: x\nerror: Name field must be present in package: (main package)",
+    ));
+}
+
+#[test]
+fn disk_full_in_a_build() {
+    insta::assert_json_snapshot!(rpmbuild(
+        Exit::Exited(1),
+        "cc1: error: x.o: No space left on device\nerror: Bad exit status from /x (%build)",
+    ));
+}
+
+#[test]
+fn time_limit() {
+    insta::assert_json_snapshot!(rpmbuild(Exit::TimedOut, "+ sleep 1000"));
+}
+
+#[test]
+fn memory_and_process_limits() {
+    let limits = Limits {
+        memory_bytes: Some(Limit::required(1 << 30)),
+        pids: Some(Limit::required(100)),
+        ..Limits::default()
+    };
+    let mut memory = outcome(Exit::Exited(1));
+    memory.usage.oom_kills = 2;
+    let tail = lines("g++: fatal error: Killed signal terminated program cc1plus");
+    let failure = classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &memory, &limits, &tail);
+    insta::assert_json_snapshot!("memory_limit", summary(failure));
+
+    let mut pids = outcome(Exit::Exited(2));
+    pids.usage.pids_refused = 7;
+    let tail = lines("/bin/sh: fork: retry: Resource temporarily unavailable");
+    let failure = classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &pids, &limits, &tail);
+    insta::assert_json_snapshot!("pids_limit", summary(failure));
+}
+
+#[test]
+fn missing_dependency() {
+    insta::assert_json_snapshot!(dnf(
+        Stage::Install,
+        "Last metadata expiration check: 0:00:01 ago\nNo matching package to install: 'nosuch-devel'\n\
+         Not all dependencies satisfied\nError: Some packages could not be found.",
+    ));
+}
+
+#[test]
+fn unreachable_repository() {
+    insta::assert_json_snapshot!(dnf(
+        Stage::Bootstrap,
+        "Errors during downloading metadata for repository 'local':\n\
+         - Curl error (7): Couldn't connect to server for http://127.0.0.1:1/repodata/repomd.xml\n\
+         Error: Failed to download metadata for repo 'local': Cannot download repomd.xml",
+    ));
+}
+
+#[test]
+fn anything_else_shows_the_last_lines() {
+    insta::assert_json_snapshot!(dnf(Stage::Bootstrap, "one\ntwo\nthree\nfour"));
+}
