@@ -250,7 +250,7 @@ fn condition(policy: &str, argument: &Argument) -> Result<ScmpArgCompare, Seccom
 /// Constants that policies may name, because their values differ between architectures.
 fn constant(name: &str) -> Option<u64> {
     match name {
-        "TIOCSTI" => Some(u64::from(libc::TIOCSTI)),
+        "TIOCSTI" => Some(libc::TIOCSTI),
         // From the kernel's asm-generic/ioctls.h and asm-powerpc/ioctls.h, which agree.
         "TIOCLINUX" => Some(0x541C),
         _ => None,

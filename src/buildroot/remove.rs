@@ -103,10 +103,9 @@ pub fn sweep(context: &Context, program: &Path, store: &Store) {
     for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
         let dir = entry.path();
         let lock_path = dir.with_extension("lock");
-        if let Ok(Some(_lock)) = store::lock(&lock_path, LockKind::Exclusive, None) {
-            if remove_trees(context, program, &dir, &super::workspace::TREES).is_ok() {
-                let _ = fs::remove_file(&lock_path);
-            }
+        let Ok(Some(_lock)) = store::lock(&lock_path, LockKind::Exclusive, None) else { continue };
+        if remove_trees(context, program, &dir, &super::workspace::TREES).is_ok() {
+            let _ = fs::remove_file(&lock_path);
         }
     }
 }

@@ -57,11 +57,7 @@ fn one(
     let runner = setup.runner(cancel.clone(), sink(&args.common), logs);
     let (outcome, failure) = build::run(&setup.env(&runner), request);
     if args.common.json {
-        if let Ok(text) = serde_json::to_string(&serde_json::json!({
-            "event": "finished", "outcome": outcome,
-        })) {
-            println!("{text}");
-        }
+        println!("{}", serde_json::json!({ "event": "finished", "outcome": outcome }));
     }
     match failure {
         None => {

@@ -57,7 +57,7 @@ impl Logs {
         if let Some(file) = &self.state {
             let now = jiff::Zoned::now();
             let line = format!("{} - {text}\n", now.strftime("%Y-%m-%d %H:%M:%S,%3f"));
-            write(&mut *file.borrow_mut(), line.as_bytes());
+            write(&mut file.borrow_mut(), line.as_bytes());
         }
     }
 
@@ -88,7 +88,7 @@ impl Logs {
         match log {
             Log::Build => {
                 if let Some(file) = &self.build {
-                    write(&mut *file.borrow_mut(), bytes);
+                    write(&mut file.borrow_mut(), bytes);
                 }
             }
             Log::Root => {

@@ -72,10 +72,8 @@ pub(super) fn steps(spec: &SandboxSpec, sources: &mut Sources) -> Vec<Step> {
     for mount in &spec.mounts {
         steps.mount(mount, spec, sources);
     }
-    if spec.namespaces.uts {
-        if let Some(name) = &spec.hostname {
-            steps.required(Op::Hostname { name: name.clone() });
-        }
+    if let (true, Some(name)) = (spec.namespaces.uts, &spec.hostname) {
+        steps.required(Op::Hostname { name: name.clone() });
     }
     if spec.network == Network::None {
         steps.required(Op::Loopback);
