@@ -37,7 +37,12 @@ pub fn run(env: &Env<'_>, request: &BuildRequest) -> (BuildOutcome, Option<Failu
     let clock = std::time::Instant::now();
     let started = jiff::Timestamp::now();
     let mut progress = Progress::default();
+    // Its tools take as long as a small stage, and nothing depends on it.
+    let log = request.resultdir.join("hw_info.log");
+    let store = env.store.path().to_owned();
+    let hw_info = std::thread::spawn(move || fs::write(log, hw_info::text(&store)));
     let failure = build(env, request, &mut progress).err();
+    let _ = hw_info.join();
     let records = env.runner.records();
     let usage = records.iter().fold(Usage::default(), |sum, record| sum.plus(&record.usage));
     progress.tools.insert("albs-node".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
@@ -73,9 +78,6 @@ pub fn run(env: &Env<'_>, request: &BuildRequest) -> (BuildOutcome, Option<Failu
 fn build(env: &Env<'_>, request: &BuildRequest, progress: &mut Progress) -> Result<(), Failure> {
     // Read before anything is made: a bad package costs nothing then.
     let input = inspect(&request.source)?;
-    let path = request.resultdir.join("hw_info.log");
-    let _ = fs::write(path, hw_info::text(env.store.path()));
-
     let (root, workspace) = env.runner.stage(Stage::Bootstrap, "chroot init", |stage| {
         let root = bootstrap::ensure(env, stage)?;
         let workspace = Workspace::create(env, stage, &root)?;
