@@ -15,7 +15,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, CgroupPlan};
 use crate::error::SandboxError;
 use crate::host::HostFacts;
 use crate::outcome::{Enforcement, Exit, Layer, Outcome, Rusage, StartFailure};
@@ -71,14 +71,21 @@ impl Sandbox {
     pub fn spawn(spec: &SandboxSpec, host: &HostFacts) -> Result<Sandbox, SandboxError> {
         let started = Instant::now();
         let init = find_init()?;
-        let plan = plan(spec, host)
+        let mut plan = plan(spec, host)
             .map_err(|source| SandboxError::Plan { name: spec.name.clone(), source })?;
         let filters = plan
             .seccomp
             .iter()
             .map(|name| crate::seccomp::compile(name, &crate::seccomp::load(name, None)?))
             .collect::<Result<Vec<_>, _>>()?;
-        let cgroup = Cgroup::create(&plan.cgroup)?;
+        let cgroup = match Cgroup::create(&plan.cgroup) {
+            // Without limits, only the bill is less exact.
+            Err(error) if !spec.limits.any() => {
+                plan.set_enforcement(Layer::Cgroup, Enforcement::Off(error.to_string()));
+                Cgroup::create(&CgroupPlan::none())?
+            }
+            result => result?,
+        };
         let launch = plan.finish(filters, &cgroup);
         let (ours, theirs) = UnixStream::pair()
             .map_err(|source| SandboxError::system("make a control socket", source))?;

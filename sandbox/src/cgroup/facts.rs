@@ -48,7 +48,9 @@ impl CgroupFacts {
                 "cgroup2" if facts.v2.is_none() => {
                     if let Some(path) = own_group(&own, "") {
                         let mut hierarchy = hierarchy(root, &mount, &path);
-                        hierarchy.controllers = controllers(&hierarchy.own_directory());
+                        let own = hierarchy.own_directory();
+                        hierarchy.controllers = controllers(&own);
+                        hierarchy.writable &= delegated(root, &own);
                         facts.v2 = Some(hierarchy);
                     }
                 }
@@ -100,6 +102,19 @@ fn hierarchy(root: &Path, mount: &MountLine<'_>, own: &str) -> Hierarchy {
     hierarchy.writable = nix::unistd::access(&dir, access).is_ok()
         && nix::unistd::access(&dir.join("cgroup.procs"), access).is_ok();
     hierarchy
+}
+
+/// Whether a group may be divided by us. For an ordinary user, being able to write to it says so;
+/// root can write everywhere, but systemd gives away only the groups that it marks
+/// (systemd's document on control group delegation).
+fn delegated(root: &Path, own: &Path) -> bool {
+    let has_mark = |dir: &Path| {
+        ["trusted.delegate", "user.delegate"].iter().any(|name| crate::sys::has_xattr(dir, name))
+    };
+    !nix::unistd::geteuid().is_root()
+        || !root.join("run/systemd/system").exists()
+        || has_mark(own)
+        || has_mark(&super::v2::base(own))
 }
 
 /// Controllers that children of the group at `dir` can have. A group in which we already moved

@@ -62,12 +62,16 @@ pub struct CgroupError {
 
 impl CgroupError {
     pub(crate) fn hint(&self) -> Option<String> {
-        (self.source.raw_os_error() == Some(libc::EBUSY)).then(|| {
-            "other processes live in the delegated control group; start in a group of its own: \
-             systemd-run --user --scope -p Delegate=yes albs-node …"
-                .to_owned()
-        })
+        (self.source.raw_os_error() == Some(libc::EBUSY)).then(delegation_hint)
     }
+}
+
+/// How to get a control group that may be divided.
+fn delegation_hint() -> String {
+    let user = if nix::unistd::geteuid().is_root() { "" } else { "--user " };
+    format!(
+        "start in a delegated control group: systemd-run {user}--scope -p Delegate=yes albs-node …"
+    )
 }
 
 /// Plans the group of a sandbox. Without usable hierarchies the plan is empty, and a required
@@ -120,9 +124,7 @@ impl CgroupPlan {
             return Err(PlanError::Limit {
                 limit,
                 reason: facts_reason.to_owned(),
-                hint: "run as root, or in a delegated group of control groups version 2: \
-                       systemd-run --user --scope -p Delegate=yes albs-node …"
-                    .to_owned(),
+                hint: delegation_hint(),
             });
         }
         self.unenforced.push(limit.to_owned());

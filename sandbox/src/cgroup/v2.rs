@@ -87,11 +87,24 @@ pub(super) fn prepare(own: &Path) -> Result<PathBuf, CgroupError> {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             result => attempt("make the control group", &aside, result)?,
         }
-        let procs = aside.join("cgroup.procs");
-        attempt("move this process to", &procs, fs::write(&procs, std::process::id().to_string()))?;
+        move_processes(&base, &aside)?;
     }
     attempt("enable controllers in", &control, fs::write(&control, missing.join(" ")))?;
     Ok(base)
+}
+
+/// Moves the processes of a delegated group into a group below it: this one, and those that were
+/// started with it, such as the shell that called us.
+fn move_processes(from: &Path, to: &Path) -> Result<(), CgroupError> {
+    let procs = to.join("cgroup.procs");
+    let own = std::process::id().to_string();
+    attempt("move this process to", &procs, fs::write(&procs, &own))?;
+    let others = fs::read_to_string(from.join("cgroup.procs")).unwrap_or_default();
+    for pid in others.lines().filter(|pid| *pid != own) {
+        // One that has just ended need not be moved; one that cannot be shows in the next step.
+        let _ = fs::write(&procs, pid);
+    }
+    Ok(())
 }
 
 pub(super) fn read(dir: &Path, usage: &mut Usage) {

@@ -95,6 +95,12 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
 }
 
 impl Plan {
+    /// Corrects what was known beforehand of a layer.
+    pub fn set_enforcement(&mut self, layer: Layer, enforcement: Enforcement) {
+        self.enforcement.retain(|(known, _)| *known != layer);
+        self.enforcement.push((layer, enforcement));
+    }
+
     /// The launch with what only the parent's effects know: compiled filters and control groups.
     pub fn finish(&self, filters: Vec<Vec<u64>>, cgroup: &crate::cgroup::Cgroup) -> Launch {
         let mut launch = self.launch.clone();

@@ -91,6 +91,17 @@ pub(crate) fn loopback_up() -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
+/// Whether a file has an extended attribute of that name.
+pub(crate) fn has_xattr(path: &std::path::Path, name: &str) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let (Ok(path), Ok(name)) = (CString::new(path.as_os_str().as_bytes()), CString::new(name))
+    else {
+        return false;
+    };
+    // SAFETY: both strings end with NUL; with a size of 0 nothing is written.
+    unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) >= 0 }
+}
+
 /// Gives SIGPIPE back its default action.
 pub(crate) fn default_sigpipe() -> nix::Result<()> {
     use nix::sys::signal::{SigHandler, signal};
