@@ -118,14 +118,11 @@ impl CgroupPlan {
         &mut self,
         limit: &'static str,
         required: bool,
-        facts_reason: &str,
+        reason: &str,
+        hint: String,
     ) -> Result<(), PlanError> {
         if required {
-            return Err(PlanError::Limit {
-                limit,
-                reason: facts_reason.to_owned(),
-                hint: delegation_hint(),
-            });
+            return Err(PlanError::Limit { limit, reason: reason.to_owned(), hint });
         }
         self.unenforced.push(limit.to_owned());
         Ok(())

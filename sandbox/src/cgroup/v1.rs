@@ -35,6 +35,12 @@ pub(super) fn plan(
     } else {
         "no control group hierarchy that has its controller is writable for this user"
     };
+    let hint = if facts.v1.is_empty() {
+        super::delegation_hint()
+    } else {
+        "run as root: this host has control groups of version 1, which only root can divide"
+            .to_owned()
+    };
     if let Some(limit) = limits.memory_bytes {
         match parent_of(plan, "memory") {
             Some(parent) => {
@@ -45,13 +51,13 @@ pub(super) fn plan(
                 let both = limit.value.saturating_add(swap).to_string();
                 plan.write(parent, "memory.memsw.limit_in_bytes", both, true);
             }
-            None => plan.give_up("memory", limit.required, reason)?,
+            None => plan.give_up("memory", limit.required, reason, hint.clone())?,
         }
     }
     if let Some(limit) = limits.pids {
         match parent_of(plan, "pids") {
             Some(parent) => plan.write(parent, "pids.max", limit.value.to_string(), false),
-            None => plan.give_up("pids", limit.required, reason)?,
+            None => plan.give_up("pids", limit.required, reason, hint.clone())?,
         }
     }
     if let Some(limit) = limits.cpus {
@@ -61,7 +67,7 @@ pub(super) fn plan(
                 plan.write(parent, "cpu.cfs_period_us", PERIOD_US.to_string(), false);
                 plan.write(parent, "cpu.cfs_quota_us", quota, false);
             }
-            None => plan.give_up("cpu", limit.required, reason)?,
+            None => plan.give_up("cpu", limit.required, reason, hint)?,
         }
     }
     Ok(())
