@@ -44,7 +44,8 @@ pub(super) fn plan(
             write("cpu.max", format!("{} {PERIOD_US}", quota_us(limit.value, PERIOD_US)), false);
         }
         Some(limit) => {
-            plan.give_up("cpu", limit.required, "the cpu controller is not delegated to this user")?
+            let reason = "the cpu controller is not delegated to this user";
+            plan.give_up("cpu", limit.required, reason, super::delegation_hint())?
         }
         None => {}
     }
