@@ -59,7 +59,7 @@ pub struct PlannedStage {
 /// A profile is not valid.
 pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPlan, ProfileError> {
     let options = env.options;
-    let key = env.key().key();
+    let key = env.key.clone();
     let exists = env.store.root(&key).join("info.json").exists();
     let stage = |name, profile: ProfileName, timeout_ms, commands| -> Result<_, ProfileError> {
         let loaded: Profile = profile.load()?;

@@ -57,19 +57,18 @@ const TREE: &str = "root";
 ///
 /// The package manager failed, or the store cannot be used.
 pub fn ensure(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Root, Failure> {
-    let key = env.key().key();
+    let key = env.key.clone();
     let dir = env.store.root(&key);
     let lock_path = lock_path(env, &key);
-    let mut waiting = || stage.note("waiting for another process that works on this buildroot");
     let mut reused = true;
     loop {
-        let lock = take(stage, &lock_path, LockKind::Shared, &mut waiting)?;
+        let lock = take(stage, &lock_path, LockKind::Shared)?;
         if let Some(info) = read_info(&dir) {
             let tree = dir.join(TREE);
             return Ok(Root { key, tree, info, reused, lock });
         }
         drop(lock);
-        let _alone = take(stage, &lock_path, LockKind::Exclusive, &mut waiting)?;
+        let _alone = take(stage, &lock_path, LockKind::Exclusive)?;
         if read_info(&dir).is_none() {
             reused = false;
             make(env, stage, &dir)?;
@@ -82,21 +81,19 @@ pub(super) fn lock_path(env: &Env<'_>, key: &str) -> PathBuf {
     env.store.roots().join(format!("{key}.lock"))
 }
 
-fn take(
-    stage: &StageRun<'_>,
-    path: &Path,
-    kind: LockKind,
-    waiting: &mut dyn FnMut(),
-) -> Result<Lock, Failure> {
-    let failed = |error| store_failure(stage.stage, error);
-    match store::lock(path, kind, Some(waiting)).map_err(failed)? {
+/// Takes a lock, waiting for whoever holds it until the build is cancelled.
+pub(crate) fn take(stage: &StageRun<'_>, path: &Path, kind: LockKind) -> Result<Lock, Failure> {
+    let mut told = false;
+    let mut wait = || {
+        if !told {
+            stage.note("waiting for another process that works on this buildroot");
+            told = true;
+        }
+        !stage.is_cancelled()
+    };
+    match store::lock(path, kind, &mut wait).map_err(|error| store_failure(stage.stage, error))? {
         Some(lock) => Ok(lock),
-        None => Err(Failure::infrastructure(
-            stage.stage,
-            status::LOCKED,
-            "the buildroot is in use",
-            None,
-        )),
+        None => Err(stage.interrupted()),
     }
 }
 

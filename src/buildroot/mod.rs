@@ -32,12 +32,6 @@ pub struct Env<'a> {
     pub program: PathBuf,
     /// Host paths that the repositories need.
     pub visible: Vec<PathBuf>,
-}
-
-impl Env<'_> {
-    /// The key of the config's buildroot.
-    pub fn key(&self) -> key::KeyParts {
-        let ids = self.context.ids(sandbox::spec::User::ROOT);
-        key::KeyParts::new(self.options, &ids, self.context.build_user, &self.visible)
-    }
+    /// Key of the config's buildroot.
+    pub key: String,
 }

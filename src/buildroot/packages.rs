@@ -40,10 +40,10 @@ pub fn run(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Result
     let mut attempt = 1;
     loop {
         match run_once(env, stage, request) {
-            Err(failure) if failure.retryable && attempt < attempts => {
+            Err(failure) if failure.retryable && attempt < attempts && !stage.is_cancelled() => {
                 let delay = env.options.package_manager_attempt_delay;
                 stage.note(&format!("{failure}; trying again in {delay} s"));
-                std::thread::sleep(std::time::Duration::from_secs(delay));
+                stage.sleep(delay);
                 attempt += 1;
             }
             result => return result,
@@ -75,7 +75,7 @@ fn manager_spec(
 ) -> Result<SandboxSpec, Failure> {
     let cache = env
         .store
-        .cache(&env.key().key())
+        .cache(&env.key)
         .map_err(|error| super::bootstrap::store_failure(stage.stage, error))?;
     let same_place = env.visible.iter().map(|path| (path.clone(), path.clone()));
     let visible: Vec<_> = same_place.chain(request.visible.iter().cloned()).collect();

@@ -64,7 +64,7 @@ pub fn remove_root(
     let locks = [store.roots(), store.sessions()].map(|dir| dir.join(format!("{key}.lock")));
     let mut held = Vec::new();
     for path in &locks {
-        match store::lock(path, LockKind::Exclusive, None)? {
+        match store::lock(path, LockKind::Exclusive, &mut store::do_not_wait)? {
             Some(lock) => held.push(lock),
             None => return Ok(Removed::InUse),
         }
@@ -103,7 +103,8 @@ pub fn sweep(context: &Context, program: &Path, store: &Store) {
     for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
         let dir = entry.path();
         let lock_path = dir.with_extension("lock");
-        let Ok(Some(_lock)) = store::lock(&lock_path, LockKind::Exclusive, None) else { continue };
+        let lock = store::lock(&lock_path, LockKind::Exclusive, &mut store::do_not_wait);
+        let Ok(Some(_lock)) = lock else { continue };
         if remove_trees(context, program, &dir, &super::workspace::TREES).is_ok() {
             let _ = fs::remove_file(&lock_path);
         }

@@ -166,8 +166,8 @@ pub(super) fn shared_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes a lock on a file, which is made if missing. Waits, after calling `waiting` once, if it
-/// is held; with no `waiting`, gives nothing then.
+/// Takes a lock on a file, which is made if missing. While somebody else holds it, `wait` is
+/// called ten times a second; when it says no, nothing is given.
 ///
 /// # Errors
 ///
@@ -175,43 +175,31 @@ pub(super) fn shared_directory(path: &Path) -> io::Result<()> {
 pub fn lock(
     path: &Path,
     kind: LockKind,
-    waiting: Option<&mut dyn FnMut()>,
+    wait: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Lock>, StoreError> {
-    let open = || File::options().create(true).truncate(false).write(true).open(path);
-    let (now, wait) = match kind {
-        LockKind::Shared => (FlockArg::LockSharedNonblock, FlockArg::LockShared),
-        LockKind::Exclusive => (FlockArg::LockExclusiveNonblock, FlockArg::LockExclusive),
+    let argument = match kind {
+        LockKind::Shared => FlockArg::LockSharedNonblock,
+        LockKind::Exclusive => FlockArg::LockExclusiveNonblock,
     };
-    let mut file = attempt("open the lock", path, open())?;
-    let mut waiting = waiting;
     loop {
-        let held = match Flock::lock(file, now) {
-            Ok(lock) => lock,
-            Err((file, nix::errno::Errno::EWOULDBLOCK)) => match waiting.as_mut() {
-                None => return Ok(None),
-                Some(tell) => {
-                    tell();
-                    Flock::lock(file, wait).map_err(|(_, error)| StoreError {
-                        action: "lock",
-                        path: path.to_owned(),
-                        source: error.into(),
-                    })?
-                }
-            },
-            Err((_, error)) => {
-                return Err(StoreError {
-                    action: "lock",
-                    path: path.to_owned(),
-                    source: error.into(),
-                });
+        let file = File::options().create(true).truncate(false).write(true).open(path);
+        match Flock::lock(attempt("open the lock", path, file)?, argument) {
+            // Whoever held it may have removed the file; then the lock is on nothing.
+            Ok(held) if same_file(&held, path) => return Ok(Some(Lock(held))),
+            Ok(_) => {}
+            // Asking again instead of waiting in the kernel, so that a signal can end it.
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) if wait() => {
+                std::thread::sleep(std::time::Duration::from_millis(100));
             }
-        };
-        // Whoever held it may have removed the file; then the lock is on nothing.
-        if same_file(&held, path) {
-            return Ok(Some(Lock(held)));
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, error)) => return attempt("lock", path, Err(error.into())),
         }
-        file = attempt("open the lock", path, open())?;
     }
+}
+
+/// For locks that are not waited for.
+pub fn do_not_wait() -> bool {
+    false
 }
 
 fn same_file(held: &File, path: &Path) -> bool {
@@ -238,12 +226,20 @@ mod tests {
     fn locks_exclude_each_other() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let one = lock(&path, LockKind::Shared, None).unwrap();
+        let take = |kind| lock(&path, kind, &mut do_not_wait).unwrap();
+        let one = take(LockKind::Shared);
         assert!(one.is_some());
-        assert!(lock(&path, LockKind::Shared, None).unwrap().is_some());
-        assert!(lock(&path, LockKind::Exclusive, None).unwrap().is_none());
+        assert!(take(LockKind::Shared).is_some());
+        assert!(take(LockKind::Exclusive).is_none());
+        let mut asked = 0;
+        let mut once = || {
+            asked += 1;
+            asked < 2
+        };
+        assert!(lock(&path, LockKind::Exclusive, &mut once).unwrap().is_none());
+        assert_eq!(asked, 2);
         drop(one);
-        assert!(lock(&path, LockKind::Exclusive, None).unwrap().is_some());
+        assert!(take(LockKind::Exclusive).is_some());
     }
 
     #[test]

@@ -38,10 +38,11 @@ impl Workspace {
         let failed = |error| store_failure(stage.stage, error);
         let id = format!("{}.{}", std::process::id(), jiff::Timestamp::now().as_nanosecond());
         let dir = env.store.builds().join(id.replace('.', "-"));
-        let lock =
-            store::lock(&dir.with_extension("lock"), LockKind::Exclusive, None).map_err(failed)?;
+        // Of our own, so nobody holds it.
+        let lock = super::bootstrap::take(stage, &dir.with_extension("lock"), LockKind::Exclusive)?;
         attempt("make the workspace", &dir, store::shared_directory(&dir)).map_err(failed)?;
-        let mut workspace = Workspace { dir, base: root.tree.clone(), copied: false, lock };
+        let mut workspace =
+            Workspace { dir, base: root.tree.clone(), copied: false, lock: Some(lock) };
         match workspace.fill(env, stage) {
             Ok(()) => Ok(workspace),
             Err(failure) => {

@@ -134,19 +134,8 @@ fn open_lasting(
 ) -> Result<Lasting, crate::verdict::Failure> {
     let dir = env.store.sessions().join(&root.key);
     let path = env.store.sessions().join(format!("{}.lock", root.key));
-    let mut waiting = || stage.note("waiting for another shell or installation in this buildroot");
-    let lock = store::lock(&path, LockKind::Exclusive, Some(&mut waiting))
-        .map_err(|error| bootstrap::store_failure(stage.stage, error))?;
-    let workspace = Workspace::lasting(env, stage, root, dir)?;
-    match lock {
-        Some(lock) => Ok((lock, workspace)),
-        None => Err(crate::verdict::Failure::infrastructure(
-            stage.stage,
-            status::LOCKED,
-            "the buildroot is in use",
-            None,
-        )),
-    }
+    let lock = bootstrap::take(stage, &path, LockKind::Exclusive)?;
+    Ok((lock, Workspace::lasting(env, stage, root, dir)?))
 }
 
 fn with_lasting<T>(

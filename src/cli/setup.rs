@@ -8,6 +8,7 @@ use sandbox::spec::{Limits, User};
 use super::args::{Common, StoreArgs};
 use super::error::CliError;
 use crate::buildroot::dnf::{self, PackageManager};
+use crate::buildroot::key::KeyParts;
 use crate::buildroot::sandboxes::{Context, HostTools};
 use crate::buildroot::store::{Store, StoreError};
 use crate::buildroot::{Env, remove};
@@ -29,6 +30,7 @@ pub(super) struct Setup {
     manager: PackageManager,
     program: PathBuf,
     visible: Vec<PathBuf>,
+    key: String,
 }
 
 impl Setup {
@@ -60,7 +62,9 @@ impl Setup {
         let program = own_program()?;
         sandbox::cgroup::sweep(&context.host.cgroup);
         remove::sweep(&context, &program, &store);
-        Ok(Setup { options, store, context, manager, program, visible })
+        let ids = context.ids(User::ROOT);
+        let key = KeyParts::new(&options, &ids, context.build_user, &visible).key();
+        Ok(Setup { options, store, context, manager, program, visible, key })
     }
 
     pub(super) fn runner(&self, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
@@ -76,6 +80,7 @@ impl Setup {
             manager: self.manager.clone(),
             program: self.program.clone(),
             visible: self.visible.clone(),
+            key: self.key.clone(),
         }
     }
 }

@@ -187,7 +187,21 @@ impl StageRun<'_> {
         }
     }
 
-    fn interrupted(&self) -> Failure {
+    /// Whether the build is to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.runner.cancel.is_cancelled()
+    }
+
+    /// Waits, or less if the build is to stop.
+    pub fn sleep(&self, seconds: u64) {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+        while std::time::Instant::now() < end && !self.is_cancelled() {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
+    /// The failure of a build that was stopped.
+    pub fn interrupted(&self) -> Failure {
         Failure {
             class: Class::Cancelled,
             ..Failure::infrastructure(
