@@ -1,2 +1,0 @@
-//! Looks around.
-fn main() {}
