@@ -223,10 +223,13 @@ impl<'a> Builder<'a> {
     fn remount_tree(&self, top: BorrowedFd<'_>) -> nix::Result<()> {
         remount_read_only(top)?;
         let path = fs::read_link(fd_path(&top)).map_err(to_errno)?;
-        for below in mounts_below(&path)? {
+        for (id, below) in mounts_below(&path)? {
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             match open(below.as_path(), flags, Mode::empty()) {
-                Ok(fd) => remount_read_only(fd.as_fd())?,
+                Ok(fd) if mount_id(fd.as_fd())? == id => remount_read_only(fd.as_fd())?,
+                // The host's mounts at the place where the root is put together are hidden by it,
+                // but still listed: what has their path now is something else.
+                Ok(_) => {}
                 // Hidden by another mount or by permissions, so it cannot be reached either.
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => {}
                 Err(error) => return Err(error),
@@ -265,15 +268,25 @@ fn remount_read_only(fd: BorrowedFd<'_>) -> nix::Result<()> {
     mount(None::<&str>, fd_path(&fd).as_path(), None::<&str>, flags, None::<&str>)
 }
 
-/// Mount points below `top`, from /proc/self/mountinfo.
-fn mounts_below(top: &Path) -> nix::Result<Vec<PathBuf>> {
+/// Ids and mount points of the mounts below `top`, from /proc/self/mountinfo.
+fn mounts_below(top: &Path) -> nix::Result<Vec<(String, PathBuf)>> {
     let text = fs::read_to_string("/proc/self/mountinfo").map_err(to_errno)?;
     Ok(text
         .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(unescape)
-        .filter(|path| path.starts_with(top) && path != top)
+        .filter_map(|line| {
+            let mut fields = line.split(' ');
+            Some((fields.next()?.to_owned(), unescape(fields.nth(3)?)))
+        })
+        .filter(|(_, path)| path.starts_with(top) && path != top)
         .collect())
+}
+
+/// Id of the mount that a descriptor is on, as mountinfo has it.
+fn mount_id(fd: BorrowedFd<'_>) -> nix::Result<String> {
+    let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
+    let text = fs::read_to_string(path).map_err(to_errno)?;
+    let id = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    id.map(|id| id.trim().to_owned()).ok_or(Errno::EINVAL)
 }
 
 /// Octal escapes of blanks and backslashes in mountinfo (proc_pid_mountinfo(5)).
