@@ -79,17 +79,17 @@ impl<'a> Builder<'a> {
                 }
             }
             Op::Overlay { at, layers, upper, work } => {
-                let target = resolve::open(self.root()?, at, Target::Directory(0o755))?;
+                let target = self.mount_point(at, Target::Directory(0o755))?;
                 overlay(&fd_path(&target), &self.overlay_options(layers, *upper, *work))
             }
             Op::ReadOnly { at } => {
-                let target = resolve::open(self.root()?, at, Target::Existing)?;
+                let target = self.mount_point(at, Target::Existing)?;
                 let path = fd_path(&target);
                 mount(Some(&path), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
                 remount_read_only(resolve::open(self.root()?, at, Target::Existing)?.as_fd())
             }
             Op::Tmpfs { at, mode, size_bytes, read_only } => {
-                let target = resolve::open(self.root()?, at, Target::Directory(0o755))?;
+                let target = self.mount_point(at, Target::Directory(0o755))?;
                 let mut options = format!("mode={mode:o}");
                 if let Some(size) = size_bytes {
                     options += &format!(",size={size}");
@@ -126,7 +126,7 @@ impl<'a> Builder<'a> {
                 }
             }
             Op::Mask { at, null } => {
-                let target = resolve::open(self.root()?, at, Target::Existing)?;
+                let target = self.mount_point(at, Target::Existing)?;
                 let stat = nix::sys::stat::fstat(&target)?;
                 if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
                     tmpfs(&fd_path(&target), "mode=555,size=4096,nr_inodes=2")?;
@@ -178,7 +178,19 @@ impl<'a> Builder<'a> {
             libc::S_IFDIR => Target::Directory(0o755),
             _ => Target::File,
         };
-        resolve::open(self.root()?, at, target)
+        self.mount_point(at, target)
+    }
+
+    /// A place to mount at, which must not be the root itself: a link in a hostile root can lead
+    /// there. The mount would lie over the root, where the sandbox does not see it, instead of
+    /// hiding what it is meant to hide.
+    fn mount_point(&self, at: &Path, target: Target) -> nix::Result<OwnedFd> {
+        let fd = resolve::open(self.root()?, at, target)?;
+        let (here, root) = (nix::sys::stat::fstat(&fd)?, nix::sys::stat::fstat(self.root()?)?);
+        if (here.st_dev, here.st_ino) == (root.st_dev, root.st_ino) {
+            return Err(Errno::EBUSY);
+        }
+        Ok(fd)
     }
 
     fn overlay_options(&self, layers: &[usize], upper: usize, work: usize) -> String {
@@ -202,7 +214,7 @@ impl<'a> Builder<'a> {
         flags: MsFlags,
         options: Option<&str>,
     ) -> nix::Result<()> {
-        let target = resolve::open(self.root()?, at, Target::Directory(0o755))?;
+        let target = self.mount_point(at, Target::Directory(0o755))?;
         mount(Some(fs_type), fd_path(&target).as_path(), Some(fs_type), flags, options)
     }
 
