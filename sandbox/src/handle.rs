@@ -176,6 +176,8 @@ impl Sandbox {
                 let hint = crate::hint::hint(&step, errno, &self.host);
                 (Err(StartFailure { step, errno, detail, hint }), 0, Rusage::default())
             }
+            // Killed from outside, and with it the command (PR_SET_PDEATHSIG of pid 1).
+            Some(Report::Started) => (Ok(End::Signaled(libc::SIGKILL)), 0, Rusage::default()),
             _ => {
                 let detail = Some("sandbox-init ended without a report".to_owned());
                 let step = "run sandbox-init".to_owned();
