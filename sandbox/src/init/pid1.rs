@@ -3,9 +3,10 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -24,6 +25,14 @@ impl Supervisor {
             line.push(b'\n');
             let _ = self.0.write_all(&line);
         }
+    }
+
+    /// Whether the supervisor has ended already: no signal comes for an end before it was asked
+    /// for. Its number cannot tell, since a process outside has none in this namespace.
+    fn is_gone(&self) -> bool {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        // Nothing is said on this socket any more, so all that can be read is its end.
+        !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(0))
     }
 }
 
@@ -60,6 +69,9 @@ fn start(launch: &Launch, supervisor: &mut Supervisor) -> Result<Pid, Failure> {
     // After the change of ids, which clears it. Not dumpable: nothing inside may look into this
     // process, which is still a copy of a program of the host.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).step("die with the supervisor")?;
+    if supervisor.is_gone() {
+        return Err(Failure::new("die with the supervisor: it has ended", Errno::EPIPE));
+    }
     nix::sys::prctl::set_dumpable(false).step("become undumpable")?;
     nix::sys::stat::umask(nix::sys::stat::Mode::empty());
 
