@@ -1,0 +1,131 @@
+//! What a command in the sandbox cannot do, and what it still can.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+
+use crate::harness::{Mode, Run};
+
+in_each_mode! { attempts nested_namespaces host_network }
+
+/// Attempt, result where a range of ids exists, result where one id exists.
+const ATTEMPTS: &[(&str, &str, &str)] = &[
+    // Ways out.
+    ("mount-tmpfs", "EPERM", "EPERM"),
+    ("mount-proc", "EPERM", "EPERM"),
+    ("umount:/proc", "EPERM", "EPERM"),
+    ("umount:/proc/keys", "EPERM", "EPERM"),
+    ("remount-writable:/", "EPERM", "EPERM"),
+    ("pivot-root", "EPERM", "EPERM"),
+    ("chroot", "EPERM", "EPERM"),
+    ("unshare-mount", "EPERM", "EPERM"),
+    ("unshare-net", "EPERM", "EPERM"),
+    ("open-by-handle-at", "EPERM", "EPERM"),
+    ("mknod-character", "EPERM", "ok"),
+    ("mknod-block", "EPERM", "ok"),
+    // Other users. The filter says yes where there are none.
+    ("setuid:0", "ok", "ok"),
+    ("setuid:1", "EPERM", "ok"),
+    ("setgid:1", "EPERM", "ok"),
+    ("setgroups:1", "EPERM", "ok"),
+    ("chown:0", "ok", "ok"),
+    ("chown:1", "EPERM", "ok"),
+    // Pid 1, which is a program of the host. Its kernel ignores signals from inside.
+    ("ptrace:1", "EPERM", "EPERM"),
+    ("kill-pid1:9", "ok", "ok"),
+    ("kill-pid1:15", "ok", "ok"),
+    ("open:/proc/1/mem", "EACCES", "EACCES"),
+    ("open:/proc/1/environ", "EACCES", "EACCES"),
+    ("readlink:/proc/1/root", "EACCES", "EACCES"),
+    ("readlink:/proc/1/exe", "EACCES", "EACCES"),
+    ("readlink:/proc/1/cwd", "EACCES", "EACCES"),
+    // The kernel.
+    ("keyctl", "ENOSYS", "ENOSYS"),
+    ("add-key", "ENOSYS", "ENOSYS"),
+    ("bpf", "EPERM", "EPERM"),
+    ("perf-event-open", "EPERM", "EPERM"),
+    ("userfaultfd", "ENOSYS", "ENOSYS"),
+    ("io-uring-setup", "ENOSYS", "ENOSYS"),
+    ("init-module", "ENOSYS", "ENOSYS"),
+    ("finit-module", "ENOSYS", "ENOSYS"),
+    ("kexec-load", "ENOSYS", "ENOSYS"),
+    ("reboot", "EPERM", "EPERM"),
+    ("settimeofday", "EPERM", "EPERM"),
+    ("swapon", "EPERM", "EPERM"),
+    ("syslog", "EPERM", "EPERM"),
+    ("sethostname", "EPERM", "EPERM"),
+    ("write-open:/proc/sys/kernel/hostname", "EACCES", "EACCES"),
+    // The caller's terminal.
+    ("tiocsti", "EPERM", "EPERM"),
+    ("terminal-size", "ENOTTY", "ENOTTY"),
+    // Files.
+    ("create-in:/", "EROFS", "EROFS"),
+    ("create-in:/usr", "EROFS", "EROFS"),
+    ("create-in:/etc", "EROFS", "EROFS"),
+    ("create-in:/sys", "EROFS", "EROFS"),
+    ("create-in:/tmp", "ok", "ok"),
+    ("create-in:/var/tmp", "ok", "ok"),
+    ("create-in:/dev/shm", "ok", "ok"),
+    ("create-in:/run", "ok", "ok"),
+    ("mknod-fifo", "ok", "ok"),
+    // Network.
+    ("tcp-own", "ok", "ok"),
+    ("socket-raw", "EPERM", "EPERM"),
+    ("socket-packet", "EPERM", "EPERM"),
+    ("socket-vsock", "EPERM", "EPERM"),
+];
+
+fn attempts(mode: Mode) {
+    let names: Vec<&str> =
+        ["try"].into_iter().chain(ATTEMPTS.iter().map(|(name, ..)| *name)).collect();
+    let seen = Run::new(mode).probe(&names);
+    let wrong: Vec<String> = ATTEMPTS
+        .iter()
+        .map(|(name, range, single)| (name, if mode == Mode::Single { single } else { range }))
+        .filter(|(name, promised)| seen[**name] != **promised)
+        .map(|(name, promised)| format!("{name}: {} instead of {promised}", seen[*name]))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // It exists where the kernel was built with it.
+    let sysrq = Run::new(mode).probe(&["try", "write-open:/proc/sysrq-trigger"]);
+    assert_ne!(sysrq["write-open:/proc/sysrq-trigger"], "ok");
+}
+
+/// A user namespace of its own gives a command capabilities again, but only over what it makes
+/// itself: everything that came with the sandbox stays as it is.
+fn nested_namespaces(mode: Mode) {
+    let attempts = [
+        ("nested:mount-tmpfs", "ok"),
+        ("nested:mount-proc", "EPERM"),
+        ("nested:umount:/proc", "EINVAL"),
+        ("nested:umount:/proc/keys", "EINVAL"),
+        ("nested:umount:/tmp", "EINVAL"),
+        ("nested:remount-writable:/", "EPERM"),
+        ("nested:create-in:/usr", "EROFS"),
+        ("nested:open:/proc/1/mem", "EACCES"),
+        ("nested:readlink:/proc/1/exe", "EACCES"),
+        ("nested:sethostname", "EPERM"),
+        ("nested:socket-raw", "EPERM"),
+        ("nested:bpf", "EPERM"),
+    ];
+    let names: Vec<&str> = ["try"].into_iter().chain(attempts.map(|(name, _)| name)).collect();
+    let seen = Run::new(mode).probe(&names);
+    for (name, promised) in attempts {
+        assert_eq!(seen[name], promised, "{name}");
+    }
+}
+
+/// Services of the host listen on TCP and on abstract unix sockets; `--net host` shows both.
+fn host_network(mode: Mode) {
+    let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+    let port = tcp.local_addr().expect("an address").port();
+    let name = format!("albs-node-test-{}-{mode:?}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("an address");
+    let _unix = UnixListener::bind_addr(&address).expect("listen");
+    let (tcp, unix) = (format!("tcp:{port}"), format!("unix-abstract:{name}"));
+    for (net, promised) in [("none", "ECONNREFUSED"), ("host", "ok")] {
+        let run = Run::new(mode).option("--net").option(net);
+        let seen = run.probe(&["try", &tcp, &unix]);
+        assert_eq!((&seen[&tcp], &seen[&unix]), (&promised.into(), &promised.into()), "{net}");
+    }
+}

@@ -1,0 +1,85 @@
+//! Limits on memory, processes and processors.
+
+use std::time::Instant;
+
+use crate::harness::{Done, Mode, Run, skip, with};
+
+fn limited(mode: Mode, option: &str, value: &str, command: &[&str]) -> Done {
+    Run::new(mode).option(option).option(value).command(command)
+}
+
+/// Runs a test as root, if root may limit anything here.
+fn with_cgroups(test: fn(Mode)) {
+    with(Mode::Root, |_| {});
+    let facts = sandbox::HostFacts::probe().cgroup;
+    let limits = sandbox::spec::Limits {
+        memory_bytes: Some(sandbox::spec::Limit::required(1 << 30)),
+        pids: Some(sandbox::spec::Limit::required(100)),
+        cpus: Some(sandbox::spec::Limit::required(1.0)),
+        swap_bytes: None,
+    };
+    match sandbox::cgroup::plan("test", &limits, &facts) {
+        Ok(_) => with(Mode::Root, test),
+        Err(error) => skip(&error.to_string()),
+    }
+}
+
+#[test]
+fn memory() {
+    with_cgroups(|mode| {
+        // tail keeps the last line, which never ends.
+        let done = limited(mode, "--memory", "48M", &["tail", "/dev/zero"]);
+        assert_eq!(done.code(), 137, "{done:?}");
+        assert_eq!(done.stderr, "albs-node: killed at the memory limit\n");
+        // Files in /tmp are memory.
+        let fill = "head -c 200M /dev/zero > /tmp/file";
+        let done = limited(mode, "--memory", "48M", &["sh", "-c", fill]);
+        assert_eq!(done.code(), 137, "{done:?}");
+        let done = limited(mode, "--memory", "256M", &["sh", "-c", "exit 6"]);
+        assert_eq!(done.code(), 6);
+    });
+}
+
+#[test]
+fn processes() {
+    with_cgroups(|mode| {
+        let forks = |limit: &str| {
+            let run = Run::new(mode).option("--pids").option(limit);
+            run.probe(&["try", "forks:60"])["forks:60"].clone()
+        };
+        assert_eq!(forks("20"), "EAGAIN");
+        assert_eq!(forks("100"), "ok");
+        // Pid 1 counts.
+        limited(mode, "--pids", "1", &["true"]).assert_not_started("start the command");
+    });
+}
+
+#[test]
+fn processors() {
+    with_cgroups(|mode| {
+        let began = Instant::now();
+        let spin = "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done; times";
+        let done = limited(mode, "--cpus", "0.2", &["sh", "-c", spin]);
+        let wall = began.elapsed().as_secs_f64();
+        // The first of `0m0.250000s 0m0.010000s`, a line for the shell and one for its children.
+        let user = done.text().split(['m', 's']).nth(1).and_then(|s| s.parse::<f64>().ok());
+        let user = user.unwrap_or_else(|| panic!("{done:?}"));
+        // One period's quota can be used before the first accounting.
+        assert!(user <= 0.2 * 1.3 * wall + 0.02, "{user} s of {wall} s");
+    });
+}
+
+/// An ordinary user without a delegated group of control groups.
+#[test]
+fn limits_that_cannot_hold_are_errors() {
+    for mode in [Mode::Subids, Mode::Single] {
+        with(mode, |mode| {
+            for (option, value) in [("--memory", "1G"), ("--pids", "9"), ("--cpus", "1")] {
+                let done = limited(mode, option, value, &["true"]);
+                done.assert_not_started("limit cannot be enforced");
+                assert!(done.stderr.contains("hint: "), "{done:?}");
+                assert!(done.stdout.is_empty());
+            }
+        });
+    }
+}
