@@ -52,6 +52,20 @@ pub(crate) fn hint(step: &str, errno: i32, host: &HostFacts) -> Option<String> {
                 .to_owned(),
         );
     }
+    if step.starts_with("open ") && errno == Errno::EACCES {
+        return Some(
+            "it is opened with this user's own rights only; also for root, directories of others \
+             that only they may enter are closed"
+                .to_owned(),
+        );
+    }
+    if step.contains(" at ") && matches!(errno, Errno::EACCES | Errno::EROFS) {
+        return Some(
+            "the mount point does not exist in the root, and cannot be made there: the root is \
+             read-only, or belongs to ids that do not exist inside"
+                .to_owned(),
+        );
+    }
     if step.starts_with("execute ") && errno == Errno::ENOENT {
         return Some(
             "the program, or the interpreter that it names, does not exist inside the sandbox"

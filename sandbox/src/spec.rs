@@ -270,6 +270,13 @@ pub struct Limit<T> {
     pub required: bool,
 }
 
+/// A limit that keeps core dumps off the host. 1, not 0: with 0 the kernel still hands them to a
+/// handler that core_pattern names on the host; 1 is what it gives its own handlers to prevent
+/// that (core(5), fs/coredump.c).
+pub fn no_core_dumps() -> BTreeMap<String, u64> {
+    BTreeMap::from([("CORE".to_owned(), 1)])
+}
+
 impl Limits {
     /// Whether there is any limit.
     pub fn any(&self) -> bool {

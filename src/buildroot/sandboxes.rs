@@ -131,7 +131,7 @@ impl Context {
             hostname: Some(self.hostname.clone()),
             limits: self.limits.clone(),
             accounting: true,
-            rlimits: BTreeMap::from([("CORE".to_owned(), 0)]),
+            rlimits: sandbox::spec::no_core_dumps(),
             timeout_ms: None,
             seccomp: profile.seccomp.clone(),
             keep_session: false,

@@ -104,7 +104,7 @@ fn spec(args: &SandboxRun, host: &HostFacts) -> Result<SandboxSpec, CliError> {
         hostname: Some("sandbox".to_owned()),
         limits: args.limits.to_limits(),
         accounting: false,
-        rlimits: BTreeMap::from([("CORE".to_owned(), 0)]),
+        rlimits: sandbox::spec::no_core_dumps(),
         timeout_ms: args.timeout.filter(|ms| *ms > 0),
         seccomp: vec!["base".to_owned(), "terminal".to_owned()],
         keep_session: true,

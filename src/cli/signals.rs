@@ -1,5 +1,6 @@
 //! Signals to this program that are meant for what runs in a sandbox.
 
+use std::io::IsTerminal;
 use std::thread::JoinHandle;
 
 use sandbox::Killer;
@@ -28,8 +29,15 @@ impl Drop for Forwarding {
 
 /// Forwards signals of this process to the command of a sandbox.
 pub(super) fn forward(killer: Killer) -> Forwarding {
-    let all = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
-    handle(&all, move |signal| killer.signal(signal))
+    let of_terminal = [SIGHUP, SIGINT, SIGQUIT, SIGWINCH];
+    let others = [SIGTERM, SIGUSR1, SIGUSR2];
+    // From a terminal, the command gets these by itself, being in the same foreground group.
+    let skip = std::io::stdin().is_terminal();
+    handle(&[&of_terminal[..], &others].concat(), move |signal| {
+        if !(skip && of_terminal.contains(&signal)) {
+            killer.signal(signal);
+        }
+    })
 }
 
 /// Stops a build at the signals that ask for an end.

@@ -48,7 +48,7 @@ fn process(mode: Mode) {
     assert_eq!(seen["hostname"], "sandbox");
     assert_eq!(seen["cwd"], "/");
     assert_eq!(seen["umask"], "0022");
-    assert_eq!(seen["limits"]["core"], json!([0, 0]));
+    assert_eq!(seen["limits"]["core"], json!([1, 1]));
     assert_eq!(
         seen["environment"],
         json!({

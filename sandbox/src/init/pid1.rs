@@ -13,6 +13,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid};
 
 use super::{Attempt, Failure, mounts, payload};
+use crate::sys::SignalOrigin;
 use crate::wire::{End, Launch, Namespace, Report};
 
 /// The socket to the supervisor: reports go out; one byte comes in when the id maps are written.
@@ -140,9 +141,8 @@ fn reap(payload: Pid) -> (End, u32) {
                     return (end, kill_all());
                 }
             }
-            // Signals from inside have a sender; those of the supervisor have none that this
-            // namespace could name.
-            Some((signal, 0)) => {
+            // The supervisor's. The payload gets those of the terminal by itself.
+            Some((signal, SignalOrigin::Outside)) => {
                 let _ = kill(payload, signal);
             }
             _ => {}
@@ -150,8 +150,8 @@ fn reap(payload: Pid) -> (End, u32) {
     }
 }
 
-/// The next signal and the process id of its sender, 0 for one outside.
-fn next_signal(signals: &SigSet) -> Option<(Signal, i32)> {
+/// The next signal and where it came from.
+fn next_signal(signals: &SigSet) -> Option<(Signal, SignalOrigin)> {
     crate::sys::wait_for_signal(signals).ok()
 }
 

@@ -20,6 +20,7 @@ use super::pid1::{self, Supervisor};
 use super::{Attempt, Failure};
 use crate::ids::{IdMapping, IdRange, MapWriter};
 use crate::outcome::Rusage;
+use crate::sys::SignalOrigin;
 use crate::wire::{CONTROL_FD, End, LAUNCH_FD, Launch, Namespace, Report, Request};
 
 pub(super) fn run() -> i32 {
@@ -234,6 +235,8 @@ impl Watch<'_> {
             match Signal::try_from(info.ssi_signo as i32) {
                 // Pid 1's end shows on its socket.
                 Ok(Signal::SIGCHLD) | Err(_) => {}
+                // A key of the terminal has reached the payload as well.
+                Ok(_) if SignalOrigin::of(info.ssi_code, 0) == SignalOrigin::Kernel => {}
                 Ok(signal) => {
                     let _ = kill(self.pid1, signal);
                 }

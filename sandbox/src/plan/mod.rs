@@ -169,7 +169,7 @@ fn ids_enforcement(spec: &SandboxSpec) -> Enforcement {
     if spec.ids.is_single() {
         Enforcement::Partial(
             "only the caller's own id exists inside; ownership calls are answered as success \
-             without effect"
+             without effect, and the caller's supplementary groups stay in force"
                 .to_owned(),
         )
     } else {

@@ -56,7 +56,7 @@ fn spec(host: &HostFacts) -> SandboxSpec {
         hostname: Some("localhost".to_owned()),
         limits: Limits::default(),
         accounting: true,
-        rlimits: BTreeMap::from([("CORE".to_owned(), 0)]),
+        rlimits: crate::spec::no_core_dumps(),
         timeout_ms: Some(5000),
         seccomp: vec!["base".to_owned()],
         keep_session: false,

@@ -9,6 +9,29 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid};
 
+/// Where a signal came from (sigaction(2), si_code).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignalOrigin {
+    /// The kernel: a key of the terminal, which reaches the whole foreground group, or the end
+    /// of a child.
+    Kernel,
+    /// A process of this pid namespace.
+    Inside,
+    /// A process that this pid namespace cannot name.
+    Outside,
+}
+
+impl SignalOrigin {
+    /// From the fields of siginfo_t.
+    pub(crate) fn of(code: i32, sender: libc::pid_t) -> SignalOrigin {
+        match (code > 0, sender) {
+            (true, _) => SignalOrigin::Kernel,
+            (false, 0) => SignalOrigin::Outside,
+            (false, _) => SignalOrigin::Inside,
+        }
+    }
+}
+
 /// Stack of the first process of a sandbox. It becomes a copy, touched pages only.
 const STACK_BYTES: usize = 1 << 20;
 
@@ -123,11 +146,10 @@ pub(crate) fn execute(programs: &[CString], argv: &[CString], environment: &[CSt
     result
 }
 
-/// Waits for one of these signals, which must be blocked. Gives it and the process id of its
-/// sender, which is 0 for a sender outside this pid namespace.
+/// Waits for one of these signals, which must be blocked. Gives it and where it came from.
 pub(crate) fn wait_for_signal(
     signals: &nix::sys::signal::SigSet,
-) -> nix::Result<(Signal, libc::pid_t)> {
+) -> nix::Result<(Signal, SignalOrigin)> {
     // SAFETY: siginfo_t is plain data for which all zeros is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are valid for the call; the kernel fills `info`.
@@ -135,5 +157,6 @@ pub(crate) fn wait_for_signal(
     // SAFETY: the signals that matter come from kill(2), which fills si_pid; for others the field
     // lies within the zeroed structure.
     let sender = unsafe { info.si_pid() };
-    Signal::try_from(number).map(|signal| (signal, sender))
+    let origin = SignalOrigin::of(info.si_code, sender);
+    Signal::try_from(number).map(|signal| (signal, origin))
 }
