@@ -32,7 +32,8 @@ pub(super) struct Collected {
     pub(super) rejected: Vec<(String, String)>,
 }
 
-/// Copies the packages in `directories` of a build's tree to `resultdir`.
+/// Copies the packages in `directories` of a build's tree to `resultdir`, except those whose names
+/// are among `earlier`: what one stage has delivered, code of a later one does not replace.
 ///
 /// The tree is read inside a sandbox, which sends regular files with names of packages; names are
 /// checked again here, and each file appears under its name only when it is complete.
@@ -42,6 +43,7 @@ pub(super) fn collect(
     workspace: &Workspace,
     directories: &[String],
     resultdir: &Path,
+    earlier: &[Artifact],
 ) -> Result<Collected, Failure> {
     let place = Path::new("/run/albs-node/tree");
     let task = Task::Collect { root: place.to_owned(), directories: directories.to_vec() };
@@ -61,7 +63,8 @@ pub(super) fn collect(
     let (reader, mut writer) = io::pipe()
         .map_err(|error| failed("a pipe could not be made".into(), Some(error.into())))?;
     let resultdir = resultdir.to_owned();
-    let receiver = std::thread::spawn(move || receive(reader, &resultdir));
+    let earlier: Vec<String> = earlier.iter().map(|artifact| artifact.name.clone()).collect();
+    let receiver = std::thread::spawn(move || receive(reader, &resultdir, &earlier));
     let outcome = stage.raw(&spec, &mut |bytes| {
         // A receiver that gave up tells why at the end.
         let _ = writer.write_all(bytes);
@@ -75,7 +78,7 @@ pub(super) fn collect(
         return Err(failure);
     }
     match received {
-        Ok((artifacts, manifest)) => Ok(Collected { artifacts, rejected: manifest.rejected }),
+        Ok(collected) => Ok(collected),
         Err(error) => {
             let class = match error.raw_os_error() {
                 Some(code) if code == nix::errno::Errno::ENOSPC as i32 => Class::Resource,
@@ -88,8 +91,12 @@ pub(super) fn collect(
 }
 
 /// Reads the archive to its end and writes the packages.
-fn receive(mut reader: io::PipeReader, resultdir: &Path) -> io::Result<(Vec<Artifact>, Manifest)> {
-    let result = receive_entries(&mut reader, resultdir);
+fn receive(
+    mut reader: io::PipeReader,
+    resultdir: &Path,
+    earlier: &[String],
+) -> io::Result<Collected> {
+    let result = receive_entries(&mut reader, resultdir, earlier);
     // The sender must not be stopped by a full pipe when something failed here.
     io::copy(&mut reader, &mut io::sink())?;
     result
@@ -98,19 +105,27 @@ fn receive(mut reader: io::PipeReader, resultdir: &Path) -> io::Result<(Vec<Arti
 fn receive_entries(
     reader: &mut impl Read,
     resultdir: &Path,
-) -> io::Result<(Vec<Artifact>, Manifest)> {
-    let mut artifacts = Vec::new();
+    earlier: &[String],
+) -> io::Result<Collected> {
+    let mut collected = Collected::default();
     let mut archive = tar::Archive::new(reader);
     for entry in archive.entries()? {
         let mut entry = entry?;
         let name = entry.path_bytes().into_owned();
         if name == MANIFEST.as_bytes() {
-            return Ok((artifacts, serde_json::from_reader(entry.take(1 << 20))?));
+            let manifest: Manifest = serde_json::from_reader(entry.take(1 << 20))?;
+            collected.rejected.extend(manifest.rejected);
+            return Ok(collected);
         }
         let Some(name) = is_package_name(&name) else {
             return Err(io::Error::other("the archive holds a file that is not a package"));
         };
-        artifacts.push(receive_file(&mut entry, name, resultdir)?);
+        if earlier.iter().any(|known| known == name) {
+            let reason = "a second package of that name".to_owned();
+            collected.rejected.push((name.to_owned(), reason));
+            continue;
+        }
+        collected.artifacts.push(receive_file(&mut entry, name, resultdir)?);
     }
     Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is incomplete"))
 }

@@ -213,7 +213,7 @@ impl Build<'_> {
 
         let argv = commands::build_source(options, &input.spec);
         self.rpmbuild(stage, argv)?;
-        let collected = self.take(stage, &["SRPMS"])?;
+        let collected = self.take(stage, &["SRPMS"], &[])?;
         progress.rejected.extend(collected.rejected);
         let package = collected.artifacts.iter().find(|a| a.name.ends_with("src.rpm")).cloned();
         progress.artifacts.extend(collected.artifacts);
@@ -249,7 +249,7 @@ impl Build<'_> {
     }
 
     fn collect(&self, stage: &StageRun<'_>, progress: &mut Progress) -> Result<(), Failure> {
-        let collected = self.take(stage, &["RPMS"])?;
+        let collected = self.take(stage, &["RPMS"], &progress.artifacts)?;
         for (name, reason) in &collected.rejected {
             stage.note(&format!("left in the buildroot: {name}: {reason}"));
         }
@@ -270,10 +270,16 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn take(&self, stage: &StageRun<'_>, names: &[&str]) -> Result<artifacts::Collected, Failure> {
+    fn take(
+        &self,
+        stage: &StageRun<'_>,
+        names: &[&str],
+        earlier: &[Artifact],
+    ) -> Result<artifacts::Collected, Failure> {
         let top = commands::top_directory(self.env.options);
         let directories: Vec<String> = names.iter().map(|name| format!("{top}/{name}")).collect();
-        artifacts::collect(self.env, stage, self.workspace, &directories, &self.request.resultdir)
+        let resultdir = &self.request.resultdir;
+        artifacts::collect(self.env, stage, self.workspace, &directories, resultdir, earlier)
     }
 
     fn rpmbuild(&self, stage: &StageRun<'_>, argv: Vec<String>) -> Result<(), Failure> {
