@@ -7,6 +7,7 @@ use sandbox::SandboxSpec;
 use sandbox::spec::{Mount, Root};
 
 use super::sandboxes::PackageManagerInputs;
+use super::store::{Lock, LockKind};
 use super::{Env, dnf};
 use crate::profile::ProfileName;
 use crate::run::{Lines, Log, StageRun};
@@ -56,6 +57,7 @@ fn run_once(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Resul
     let mut spec = manager_spec(env, stage, request, argv)?;
     spec.timeout_ms = (env.options.opstimeout > 0).then_some(env.options.opstimeout * 1000);
     let limits = spec.limits.clone();
+    let _lock = lock_cache(env, stage)?;
     let finished = stage.sandbox(&spec, Log::Root)?;
     let failure = classify_package_manager(
         stage.stage,
@@ -65,6 +67,13 @@ fn run_once(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Resul
         &finished.tail,
     );
     failure.map_or(Ok(()), Err)
+}
+
+/// The package cache belongs to one package manager at a time. dnf's own locks hold the numbers of
+/// processes, which mean nothing in another sandbox.
+fn lock_cache(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Lock, Failure> {
+    let path = env.store.caches().join(format!("{}.lock", env.key));
+    super::bootstrap::take(stage, &path, LockKind::Exclusive)
 }
 
 fn manager_spec(

@@ -61,7 +61,8 @@ pub fn remove_root(
     store: &Store,
     key: &str,
 ) -> Result<Removed, StoreError> {
-    let locks = [store.roots(), store.sessions()].map(|dir| dir.join(format!("{key}.lock")));
+    let dirs = [store.roots(), store.sessions(), store.caches()];
+    let locks = dirs.map(|dir| dir.join(format!("{key}.lock")));
     let mut held = Vec::new();
     for path in &locks {
         match store::lock(path, LockKind::Exclusive, &mut store::do_not_wait)? {
