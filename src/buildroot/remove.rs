@@ -1,5 +1,6 @@
 //! Removing trees whose files belong to mapped ids, as the user to whom they do not belong.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -98,11 +99,13 @@ fn entries(dir: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// Removes what killed builds have left: their locks are free.
+/// Removes what killed builds have left: their locks are free. A lock alone is what a build leaves
+/// that was killed before it made its workspace.
 pub fn sweep(context: &Context, program: &Path, store: &Store) {
     let Ok(entries) = fs::read_dir(store.builds()) else { return };
-    for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
-        let dir = entry.path();
+    let dirs: BTreeSet<PathBuf> =
+        entries.flatten().map(|entry| entry.path().with_extension("")).collect();
+    for dir in dirs {
         let lock_path = dir.with_extension("lock");
         let lock = store::lock(&lock_path, LockKind::Exclusive, &mut store::do_not_wait);
         let Ok(Some(_lock)) = lock else { continue };

@@ -40,9 +40,13 @@ impl Workspace {
         let dir = env.store.builds().join(id.replace('.', "-"));
         // Of our own, so nobody holds it.
         let lock = super::bootstrap::take(stage, &dir.with_extension("lock"), LockKind::Exclusive)?;
-        attempt("make the workspace", &dir, store::shared_directory(&dir)).map_err(failed)?;
+        let made = attempt("make the workspace", &dir, store::shared_directory(&dir));
         let mut workspace =
             Workspace { dir, base: root.tree.clone(), copied: false, lock: Some(lock) };
+        if let Err(error) = made {
+            workspace.remove(env);
+            return Err(failed(error));
+        }
         match workspace.fill(env, stage) {
             Ok(()) => Ok(workspace),
             Err(failure) => {
