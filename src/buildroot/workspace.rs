@@ -117,7 +117,10 @@ impl Workspace {
         spec.accounting = false;
         let outcome = Sandbox::spawn(&spec, &env.runner.host)
             .and_then(|sandbox| sandbox.wait(&mut |_| {}))
-            .map_err(|error| own_fault(stage, Box::new(error)))?;
+            .map_err(|error| {
+                let hint = error.hint();
+                own_fault(stage, Box::new(error)).with_hint(hint)
+            })?;
         Ok(match outcome.exit {
             Exit::CouldNotStart(failure) if failure.step.starts_with("root: overlay") => {
                 Some(failure.to_string())
