@@ -7,7 +7,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use classify::{classify_command, classify_package_manager, classify_rpmbuild};
+pub use classify::{
+    classify_command, classify_helper, classify_package_manager, classify_rpmbuild,
+};
 
 /// The stages of a build, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

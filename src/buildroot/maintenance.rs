@@ -8,7 +8,7 @@ use super::Env;
 use super::sandboxes::Context;
 use crate::helper::Task;
 use crate::run::{Log, StageRun};
-use crate::verdict::{Failure, status};
+use crate::verdict::{Failure, classify_helper, status};
 
 /// Trees that a task works on: host path, place inside, read-only.
 pub(super) type Trees = [(PathBuf, PathBuf, bool)];
@@ -26,14 +26,8 @@ pub(super) fn run(
     if finished.outcome.exit.success() {
         return Ok(());
     }
-    let mut failure = Failure::infrastructure(
-        stage.stage,
-        status::ROOT,
-        format!("the buildroot could not be worked on ({})", finished.outcome.exit),
-        None,
-    );
-    failure.evidence = finished.tail;
-    Err(failure)
+    let message = format!("the buildroot could not be worked on ({})", finished.outcome.exit);
+    Err(classify_helper(stage.stage, message, &finished.tail))
 }
 
 /// Runs a task outside any stage, also while a build is being cancelled: for cleaning up.

@@ -13,7 +13,7 @@ use super::{Env, maintenance, remove};
 use crate::helper::Task;
 use crate::profile::ProfileName;
 use crate::run::{Log, StageRun};
-use crate::verdict::{Failure, status};
+use crate::verdict::{Failure, classify_helper, status};
 
 /// Trees of a workspace that belong to mapped ids.
 pub(super) const TREES: [&str; 3] = ["upper", "work", "copy"];
@@ -144,14 +144,8 @@ impl Workspace {
         if finished.outcome.exit.success() {
             return Ok(());
         }
-        let mut failure = Failure::infrastructure(
-            stage.stage,
-            status::ROOT,
-            "the buildroot could not be copied",
-            None,
-        );
-        failure.evidence = finished.tail;
-        Err(failure)
+        let message = "the buildroot could not be copied".to_owned();
+        Err(classify_helper(stage.stage, message, &finished.tail))
     }
 
     /// The root for sandboxes of this build.

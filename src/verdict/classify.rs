@@ -1,13 +1,21 @@
 //! From how a command ended and what it said to a failure. Pure.
 
+use nix::errno::Errno;
 use sandbox::spec::Limits;
 use sandbox::{Exit, Outcome};
 
 use super::{Class, Failure, Stage, status};
 
 /// What the package manager and rpm say when the disk is full.
-const DISK_FULL: [&str; 3] =
-    ["No space left on device", "more space needed on the", "Disk quota exceeded"];
+const DISK_FULL: [&str; 5] = [
+    "No space left on device",
+    "more space needed on the",
+    "more space on the",
+    "more inodes on the",
+    "Disk quota exceeded",
+];
+const DISK_FULL_HINT: &str =
+    "free space where the store is, or choose another place with --store DIR";
 /// What dnf says when a package does not exist or cannot be installed.
 const NO_PACKAGE: [&str; 6] = [
     "No matching package to install",
@@ -56,6 +64,15 @@ pub fn classify_command(
         Exit::Cancelled => {
             Some(failure(Class::Cancelled, status::INTERRUPTED, format!("{what} was interrupted")))
         }
+        Exit::CouldNotStart(start) if is_full(start.errno) => Some(Failure {
+            source: Some(Box::new(start.clone())),
+            hint: Some(DISK_FULL_HINT.to_owned()),
+            ..failure(
+                Class::Resource,
+                status::ROOT,
+                format!("the sandbox for {what} could not start: the disk is full"),
+            )
+        }),
         Exit::CouldNotStart(start) => Some(Failure {
             source: Some(Box::new(start.clone())),
             hint: start.hint.clone(),
@@ -93,6 +110,10 @@ pub fn classify_command(
             )
         }),
     }
+}
+
+fn is_full(errno: i32) -> bool {
+    [Errno::ENOSPC, Errno::EDQUOT].contains(&Errno::from_raw(errno))
 }
 
 fn memory(stage: Stage, what: &str, outcome: &Outcome, limits: &Limits) -> Failure {
@@ -159,7 +180,7 @@ pub fn classify_package_manager(
             format!("{what} failed: the disk is full"),
             &DISK_FULL,
             false,
-            Some("free space where the store is, or choose another place with --store DIR"),
+            Some(DISK_FULL_HINT),
         )
     } else if says(&NO_PACKAGE).is_some() {
         let class = match stage {
@@ -191,6 +212,22 @@ pub fn classify_package_manager(
     })
 }
 
+/// How work on the store by our own helpers failed.
+pub fn classify_helper(stage: Stage, message: String, tail: &[String]) -> Failure {
+    let full = matching(tail, &DISK_FULL);
+    let failure = Failure::infrastructure(stage, status::ROOT, message, None);
+    if full.is_empty() {
+        return Failure { evidence: last(tail, 3), ..failure };
+    }
+    Failure {
+        class: Class::Resource,
+        message: format!("{failure}: the disk is full"),
+        evidence: full,
+        hint: Some(DISK_FULL_HINT.to_owned()),
+        ..failure
+    }
+}
+
 /// How rpmbuild failed; none if it did not.
 pub fn classify_rpmbuild(
     stage: Stage,
@@ -218,9 +255,7 @@ pub fn classify_rpmbuild(
         evidence: if full { matching(tail, &DISK_FULL) } else { evidence(tail) },
         section,
         message,
-        hint: full.then(|| {
-            "free space where the store is, or choose another place with --store DIR".to_owned()
-        }),
+        hint: full.then(|| DISK_FULL_HINT.to_owned()),
         status: status::BUILD,
         retryable: false,
         source: None,
