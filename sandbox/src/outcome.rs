@@ -137,8 +137,8 @@ pub struct Usage {
     pub source: UsageSource,
 }
 
-/// Who counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Who counted. In their order: the later, the more is counted, and sums name the best of theirs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UsageSource {
     /// wait4(2): processes that have been waited for.
@@ -178,7 +178,7 @@ impl Usage {
             io_write_bytes: sum(self.io_write_bytes, other.io_write_bytes),
             oom_kills: self.oom_kills + other.oom_kills,
             pids_refused: self.pids_refused + other.pids_refused,
-            source: other.source,
+            source: self.source.max(other.source),
         }
     }
 }

@@ -5,7 +5,7 @@ mod events;
 mod logs;
 mod tail;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use sandbox::{Enforcement, HostFacts, Layer, Outcome, Sandbox, SandboxSpec, Usage};
@@ -62,6 +62,8 @@ pub struct StageRun<'a> {
     pub stage: Stage,
     usage: RefCell<Usage>,
     isolation: RefCell<BTreeMap<Layer, Enforcement>>,
+    /// Whether a sandbox of this stage had limits.
+    limited: Cell<bool>,
 }
 
 impl Runner {
@@ -89,6 +91,7 @@ impl Runner {
             stage,
             usage: RefCell::default(),
             isolation: RefCell::default(),
+            limited: Cell::default(),
         };
         let result = work(&run);
         let seconds = started.elapsed().as_secs_f64();
@@ -165,14 +168,16 @@ impl StageRun<'_> {
         let outcome = sandbox.wait(output).map_err(failed)?;
         let mut usage = self.usage.borrow_mut();
         *usage = usage.plus(&outcome.usage);
-        self.note_isolation(&outcome);
+        self.note_isolation(&outcome, spec.limits.any());
         if runner.cancel.is_cancelled() {
             return Err(self.interrupted());
         }
         Ok(outcome)
     }
 
-    fn note_isolation(&self, outcome: &Outcome) {
+    /// `limited`: whether the sandbox had limits. Those of our own helpers have none, which says
+    /// nothing about the limits of the build.
+    fn note_isolation(&self, outcome: &Outcome, limited: bool) {
         let strength = |enforcement: &Enforcement| match enforcement {
             Enforcement::Off(_) => 0,
             Enforcement::Partial(_) => 1,
@@ -180,6 +185,12 @@ impl StageRun<'_> {
         };
         let mut known = self.isolation.borrow_mut();
         for (layer, enforcement) in &outcome.enforcement {
+            if *layer == Layer::Cgroup && !limited && self.limited.get() {
+                continue;
+            }
+            if *layer == Layer::Cgroup && limited && !self.limited.replace(true) {
+                known.remove(layer);
+            }
             let weakest = known.entry(*layer).or_insert_with(|| enforcement.clone());
             if strength(enforcement) < strength(weakest) {
                 *weakest = enforcement.clone();
