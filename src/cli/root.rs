@@ -11,7 +11,7 @@ use super::args::{self, Common};
 use super::error::CliError;
 use super::output::sink;
 use super::setup::Setup;
-use super::signals;
+use super::signals::{self, Forwarding};
 use crate::buildroot::bootstrap::{self, Root};
 use crate::buildroot::store::{self, LockKind};
 use crate::buildroot::workspace::Workspace;
@@ -30,7 +30,7 @@ pub(super) fn init(args: &args::Init) -> Result<u8, CliError> {
 }
 
 pub(super) fn install(args: &args::Install) -> Result<u8, CliError> {
-    with_root(&args.common, |env, cancel, root| {
+    with_root(&args.common, |env, _stops, root| {
         // Paths of packages are shown to the package manager; names are its own business.
         let mut visible: Vec<(PathBuf, PathBuf)> = Vec::new();
         let mut command = vec!["install".to_owned()];
@@ -45,7 +45,6 @@ pub(super) fn install(args: &args::Install) -> Result<u8, CliError> {
                 _ => command.push(name.clone()),
             }
         }
-        let _ = cancel;
         env.runner.stage(Stage::Install, "installing packages", |stage| {
             with_lasting(env, stage, root, |workspace| {
                 let request = packages::Request {
@@ -64,7 +63,7 @@ pub(super) fn install(args: &args::Install) -> Result<u8, CliError> {
 }
 
 pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
-    with_root(&args.common, |env, cancel, root| {
+    with_root(&args.common, |env, stops, root| {
         let mut workspace = None;
         let mut lock = None;
         env.runner.stage(Stage::Install, "opening the buildroot", |stage| {
@@ -89,13 +88,14 @@ pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
             spec.seccomp.push("terminal".to_owned());
             spec.cwd = env.options.chroothome.clone().into();
         }
-        let _ = cancel;
         let failed = |error: sandbox::SandboxError| {
             let hint = error.hint();
             CliError::new(status::ISOLATION, error, hint)
         };
         let sandbox = Sandbox::spawn(&spec, &env.runner.host).map_err(failed)?;
+        // From here on, signals are for the command.
         let _forwarding = signals::forward(sandbox.killer());
+        drop(stops);
         match sandbox.wait(&mut |_| {}).map_err(failed)?.exit {
             Exit::Exited(code) => Ok(code as u8),
             Exit::Signaled(signal) => Ok((128 + signal) as u8),
@@ -108,20 +108,21 @@ pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
     })
 }
 
-/// Runs `work` with the buildroot of the config, made if it is missing.
+/// Runs `work` with the buildroot of the config, made if it is missing. As long as `work` keeps
+/// its second argument, signals stop what runs; without it, they would be lost, since a handler
+/// once set stays.
 fn with_root<T>(
     common: &Common,
-    work: impl FnOnce(&Env<'_>, &Cancel, &Root) -> Result<T, CliError>,
+    work: impl FnOnce(&Env<'_>, Forwarding, &Root) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
     let setup = Setup::new(common, Limits::default())?;
     let cancel = Cancel::default();
     let signals = signals::cancel(cancel.clone());
-    let runner = setup.runner(cancel.clone(), sink(common), Logs::none());
+    let runner = setup.runner(cancel, sink(common), Logs::none());
     let env = setup.env(&runner);
     let root =
         runner.stage(Stage::Bootstrap, "chroot init", |stage| bootstrap::ensure(&env, stage))?;
-    drop(signals);
-    work(&env, &cancel, &root)
+    work(&env, signals, &root)
 }
 
 type Lasting = (store::Lock, Workspace);
