@@ -38,6 +38,8 @@ pub(super) fn run(args: &args::Build) -> Result<u8, CliError> {
     }
     match worst {
         Err(error) if several => Ok(error.status()),
+        // Stopped between two builds.
+        Ok(_) if cancel.is_cancelled() => Ok(cancel.status()),
         result => result,
     }
 }
