@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::args;
 use super::error::CliError;
-use super::output::{bytes, cost, sink};
+use super::output::{bytes, cost, print, sink};
 use super::setup::Setup;
 use super::signals;
 use crate::build::outcome::BuildOutcome;
@@ -59,7 +59,7 @@ fn one(
     let runner = setup.runner(cancel.clone(), sink(&args.common), logs);
     let (outcome, failure) = build::run(&setup.env(&runner), request);
     if args.common.json {
-        println!("{}", serde_json::json!({ "event": "finished", "outcome": outcome }));
+        print(serde_json::json!({ "event": "finished", "outcome": outcome }));
     }
     match failure {
         None => {
@@ -81,14 +81,15 @@ fn one(
 }
 
 fn report(outcome: &BuildOutcome, resultdir: &Path) {
-    println!(
+    print(format_args!(
         "built {} in {:.1} s ({})",
         outcome.package.as_deref().unwrap_or("the package"),
         outcome.seconds,
         cost(&outcome.usage)
-    );
+    ));
     for artifact in &outcome.artifacts {
-        println!("  {}  {}", resultdir.join(&artifact.name).display(), bytes(artifact.bytes));
+        let path = resultdir.join(&artifact.name);
+        print(format_args!("  {}  {}", path.display(), bytes(artifact.bytes)));
     }
 }
 
@@ -99,7 +100,7 @@ fn print_plan(setup: &Setup, request: &BuildRequest) -> Result<(), CliError> {
         .map_err(|error| CliError::new(status::GENERIC, error, None))?;
     let text = serde_json::to_string_pretty(&plan)
         .map_err(|error| CliError::new(status::GENERIC, error, None))?;
-    println!("{text}");
+    print(text);
     Ok(())
 }
 

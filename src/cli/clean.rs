@@ -8,6 +8,7 @@ use sandbox::spec::{Limits, User};
 
 use super::args;
 use super::error::CliError;
+use super::output::print;
 use super::setup::{open_store, options_of, own_program, store_error};
 use crate::buildroot::remove::{self, Removed};
 use crate::buildroot::sandboxes::{Context, HostTools};
@@ -46,7 +47,7 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
     }
     for name in &names {
         match remove::remove_root(&context, &program, &store, name).map_err(store_error)? {
-            Removed::Gone => println!("removed {name}"),
+            Removed::Gone => print(format_args!("removed {name}")),
             Removed::InUse => {
                 return Err(CliError::new(
                     status::LOCKED,

@@ -53,7 +53,7 @@ impl CliError {
 
     /// Prints the error, its causes and the hint to standard error.
     pub fn print(&self) {
-        eprint!("{}", self.render());
+        super::output::complain(self.render().trim_end());
     }
 
     fn render(&self) -> String {

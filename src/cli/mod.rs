@@ -60,7 +60,7 @@ fn helper(task: &str) -> Result<u8, CliError> {
     match crate::helper::run(&task) {
         Ok(()) => Ok(0),
         Err(error) => {
-            eprintln!("{error}");
+            output::complain(error);
             Ok(status::GENERIC)
         }
     }

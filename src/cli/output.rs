@@ -52,10 +52,20 @@ pub(super) fn sink(common: &Common) -> Sink {
     })
 }
 
+/// Prints a line to standard output. A reader that is gone does not end a build, as `println!`
+/// would.
+pub(super) fn print(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Prints a line to standard error, likewise.
+pub(super) fn complain(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 fn json(event: &Event) {
     if let Ok(text) = serde_json::to_string(event) {
-        // A reader that is gone does not end a build.
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
+        print(text);
     }
 }
 
@@ -90,13 +100,13 @@ fn draw(bar: &mut Option<ProgressBar>, event: &Event) {
         }
         Event::Note { stage, text } => match bar {
             Some(bar) => bar.println(format!("  {stage}: {text}")),
-            None => eprintln!("  {stage}: {text}"),
+            None => complain(format_args!("  {stage}: {text}")),
         },
         Event::StageFinished { .. } => {
             if let Some(bar) = bar.take() {
                 bar.finish_and_clear();
             }
-            eprintln!("{}", finished(event));
+            complain(finished(event));
         }
     }
 }

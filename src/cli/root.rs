@@ -9,7 +9,7 @@ use sandbox::{Exit, Sandbox};
 
 use super::args::{self, Common};
 use super::error::CliError;
-use super::output::sink;
+use super::output::{print, sink};
 use super::setup::Setup;
 use super::signals::{self, Forwarding};
 use crate::buildroot::bootstrap::{self, Root};
@@ -24,7 +24,7 @@ pub(super) fn init(args: &args::Init) -> Result<u8, CliError> {
     let (root, reused) = with_root(&args.common, |_, _, root| Ok((root.key.clone(), root.reused)))?;
     if !args.common.quiet && !args.common.json {
         let how = if reused { "is there already" } else { "is ready" };
-        println!("buildroot {root} {how}");
+        print(format_args!("buildroot {root} {how}"));
     }
     Ok(0)
 }

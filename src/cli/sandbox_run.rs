@@ -8,6 +8,7 @@ use sandbox::{Exit, HostFacts, IdMapping, Sandbox, SandboxError, SandboxSpec};
 
 use super::args::{Net, SandboxRun};
 use super::error::CliError;
+use super::output::{complain, print};
 use super::signals;
 use crate::verdict::status::COMMAND_LINE;
 
@@ -34,11 +35,12 @@ pub(super) fn run(args: &SandboxRun) -> Result<u8, CliError> {
         Exit::Exited(status) => Ok(status as u8),
         Exit::Signaled(signal) => Ok((128 + signal) as u8),
         Exit::TimedOut => {
-            eprintln!("albs-node: killed after {} s", args.timeout.unwrap_or(0) as f64 / 1000.0);
+            let seconds = args.timeout.unwrap_or(0) as f64 / 1000.0;
+            complain(format_args!("albs-node: killed after {seconds} s"));
             Ok(TIMED_OUT)
         }
         Exit::OomKilled => {
-            eprintln!("albs-node: killed at the memory limit");
+            complain("albs-node: killed at the memory limit");
             Ok(KILLED)
         }
         Exit::Cancelled => Ok(KILLED),
@@ -61,7 +63,7 @@ fn print_plan(spec: &SandboxSpec, host: &HostFacts) -> Result<u8, CliError> {
     })?;
     let text = serde_json::to_string_pretty(&plan.launch)
         .map_err(|error| CliError::new(COULD_NOT_START, error, None))?;
-    println!("{text}");
+    print(text);
     Ok(0)
 }
 
