@@ -86,6 +86,10 @@ impl Sandbox {
             }
             result => result?,
         };
+        if !cgroup.unenforced().is_empty() {
+            let missing = format!("not enforced here: {}", cgroup.unenforced().join(", "));
+            plan.set_enforcement(Layer::Cgroup, Enforcement::Partial(missing));
+        }
         let launch = plan.finish(filters, &cgroup);
         let (ours, theirs) = UnixStream::pair()
             .map_err(|source| SandboxError::system("make a control socket", source))?;
@@ -189,9 +193,9 @@ impl Sandbox {
             Some(cgroup) => cgroup.usage(&rusage),
             None => Default::default(),
         };
-        if let Some(cgroup) = self.cgroup.take() {
-            cgroup.remove()?;
-        }
+        // A group that cannot be removed yet is swept at a later start; the command's end counts
+        // more.
+        drop(self.cgroup.take());
         let exit = match end {
             Ok(End::Signaled(libc::SIGKILL)) if usage.oom_kills > 0 => Exit::OomKilled,
             Ok(End::Exited(status)) => Exit::Exited(status),

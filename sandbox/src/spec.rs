@@ -17,7 +17,7 @@ pub struct SandboxSpec {
     pub root: Root,
     /// Mounts and files placed into the root, in this order.
     pub mounts: Vec<Mount>,
-    /// Namespaces besides the user and mount namespaces, which are always new.
+    /// Namespaces besides those that are always new.
     pub namespaces: Namespaces,
     /// Which ids of the host exist inside.
     pub ids: IdMapping,
@@ -156,13 +156,11 @@ pub enum Mount {
     },
 }
 
-/// Namespaces that may be new or shared with the host. User and mount namespaces are always new,
-/// and so is the network namespace unless [`Network::Host`] is asked for.
+/// Namespaces that may be new or shared with the host. User, mount and pid namespaces are always
+/// new, and so is the network namespace unless [`Network::Host`] is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Namespaces {
-    /// Process ids.
-    pub pid: bool,
     /// System V IPC and POSIX message queues.
     pub ipc: bool,
     /// Host name.
@@ -174,7 +172,7 @@ pub struct Namespaces {
 impl Default for Namespaces {
     /// All of them new.
     fn default() -> Self {
-        Self { pid: true, ipc: true, uts: true, cgroup: true }
+        Self { ipc: true, uts: true, cgroup: true }
     }
 }
 

@@ -65,8 +65,20 @@ pub enum Namespace {
 pub struct Step {
     /// What to do.
     pub op: Op,
-    /// Whether the sandbox starts without it. The parent is told then.
-    pub optional: bool,
+    /// Which failures do not keep the sandbox from starting.
+    pub tolerance: Tolerance,
+}
+
+/// Which failures of a step do not keep the sandbox from starting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tolerance {
+    /// None.
+    Strict,
+    /// That what it is about does not exist: what is not there need not be hidden.
+    Missing,
+    /// All. The parent is told.
+    Any,
 }
 
 /// The closed list of operations that put a sandbox together. `source` is an index into

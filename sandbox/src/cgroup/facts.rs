@@ -15,6 +15,8 @@ pub struct CgroupFacts {
     pub v2: Option<Hierarchy>,
     /// Version 1 hierarchies by controller.
     pub v1: Vec<(String, Hierarchy)>,
+    /// Whether the host has swap at all.
+    pub swap: bool,
 }
 
 /// One hierarchy.
@@ -41,7 +43,7 @@ impl CgroupFacts {
     pub(crate) fn probe_at(root: &Path) -> CgroupFacts {
         let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
         let own = text("proc/self/cgroup");
-        let mut facts = CgroupFacts::default();
+        let mut facts = CgroupFacts { swap: has_swap(&text("proc/meminfo")), ..Default::default() };
         for line in text("proc/self/mountinfo").lines() {
             let Some(mount) = MountLine::parse(line) else { continue };
             match mount.fs_type {
@@ -102,6 +104,14 @@ fn hierarchy(root: &Path, mount: &MountLine<'_>, own: &str) -> Hierarchy {
     hierarchy.writable = nix::unistd::access(&dir, access).is_ok()
         && nix::unistd::access(&dir.join("cgroup.procs"), access).is_ok();
     hierarchy
+}
+
+/// `SwapTotal:       0 kB` of /proc/meminfo is a host without swap.
+fn has_swap(meminfo: &str) -> bool {
+    meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("SwapTotal:"))
+        .is_some_and(|total| total.split_whitespace().next() != Some("0"))
 }
 
 /// Whether a group may be divided by us. For an ordinary user, being able to write to it says so;

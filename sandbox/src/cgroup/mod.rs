@@ -32,6 +32,9 @@ pub struct CgroupPlan {
     /// Limits that were asked for as optional and cannot be enforced here.
     unenforced: Vec<String>,
     name: String,
+    /// Whether other processes may be moved out of the way (version 2): for a limit, not for a
+    /// bill.
+    may_move: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +50,30 @@ struct Write {
     parent: usize,
     file: &'static str,
     value: String,
-    /// Whether a missing file is no failure.
-    optional: bool,
+    /// What a missing file means.
+    if_missing: IfMissing,
+}
+
+/// What it means that a control file does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfMissing {
+    /// The limit cannot be enforced, and must be.
+    Fail,
+    /// The limit of that name is not enforced.
+    Report(&'static str),
+    /// Nothing: it is an extra of newer kernels, or there is nothing to limit.
+    Ignore,
+}
+
+impl IfMissing {
+    /// For the swap limit, whose file exists only where the kernel counts swap.
+    fn for_swap(required: bool, facts: &CgroupFacts) -> IfMissing {
+        match (facts.swap, required) {
+            (false, _) => IfMissing::Ignore,
+            (true, true) => IfMissing::Fail,
+            (true, false) => IfMissing::Report("swap"),
+        }
+    }
 }
 
 /// A control group could not be made, limited, read or removed.
@@ -81,9 +106,10 @@ fn delegation_hint() -> String {
 ///
 /// [`PlanError::Limit`]: a required limit cannot be enforced here.
 pub fn plan(name: &str, limits: &Limits, facts: &CgroupFacts) -> Result<CgroupPlan, PlanError> {
-    let mut plan = CgroupPlan { name: name.to_owned(), ..CgroupPlan::none() };
+    let mut plan =
+        CgroupPlan { name: name.to_owned(), may_move: limits.any(), ..CgroupPlan::none() };
     if let Some(own) = facts.usable_v2() {
-        v2::plan(&mut plan, limits, own)?;
+        v2::plan(&mut plan, limits, own, facts)?;
     } else {
         v1::plan(&mut plan, limits, facts)?;
     }
@@ -99,6 +125,7 @@ impl CgroupPlan {
             writes: Vec::new(),
             unenforced: Vec::new(),
             name: String::new(),
+            may_move: false,
         }
     }
 
@@ -133,8 +160,10 @@ impl CgroupPlan {
 #[derive(Debug)]
 pub struct Cgroup {
     version: Version,
-    /// Controller and directory.
-    groups: Vec<(String, PathBuf)>,
+    /// Directories.
+    groups: Vec<PathBuf>,
+    /// Limits whose control files do not exist.
+    unenforced: Vec<&'static str>,
 }
 
 impl Cgroup {
@@ -144,35 +173,41 @@ impl Cgroup {
     ///
     /// A directory or file of the hierarchy cannot be written.
     pub fn create(plan: &CgroupPlan) -> Result<Cgroup, CgroupError> {
-        let mut cgroup = Cgroup { version: plan.version, groups: Vec::new() };
-        let unique = unique_name(&plan.name);
-        for (controller, parent) in &plan.parents {
+        let mut cgroup =
+            Cgroup { version: plan.version, groups: Vec::new(), unenforced: Vec::new() };
+        for (_, parent) in &plan.parents {
             let parent = match plan.version {
-                Version::V2 => v2::prepare(parent)?,
+                Version::V2 => v2::prepare(parent, plan.may_move)?,
                 _ => parent.clone(),
             };
-            let dir = parent.join(&unique);
-            attempt("make the control group", &dir, fs::create_dir(&dir))?;
-            cgroup.groups.push((controller.clone(), dir));
+            cgroup.groups.push(make_group(&parent, &plan.name)?);
         }
         for write in &plan.writes {
-            let path = cgroup.groups[write.parent].1.join(write.file);
-            match fs::write(&path, &write.value) {
-                Err(error) if write.optional && error.kind() == io::ErrorKind::NotFound => {}
-                result => attempt("write the control group file", &path, result)?,
+            let path = cgroup.groups[write.parent].join(write.file);
+            let result = fs::write(&path, &write.value);
+            let missing = matches!(&result, Err(e) if e.kind() == io::ErrorKind::NotFound);
+            match write.if_missing {
+                IfMissing::Report(limit) if missing => cgroup.unenforced.push(limit),
+                IfMissing::Ignore if missing => {}
+                _ => attempt("write the control group file", &path, result)?,
             }
         }
         Ok(cgroup)
     }
 
+    /// Optional limits that turned out not to be enforceable.
+    pub fn unenforced(&self) -> &[&'static str] {
+        &self.unenforced
+    }
+
     /// The files through which a process joins the groups.
     pub fn procs_files(&self) -> Vec<PathBuf> {
-        self.groups.iter().map(|(_, dir)| dir.join("cgroup.procs")).collect()
+        self.groups.iter().map(|dir| dir.join("cgroup.procs")).collect()
     }
 
     /// The directories of the groups.
     pub fn directories(&self) -> Vec<PathBuf> {
-        self.groups.iter().map(|(_, dir)| dir.clone()).collect()
+        self.groups.clone()
     }
 
     /// What the processes of the groups used; numbers that no group tells come from `rusage`.
@@ -185,8 +220,8 @@ impl Cgroup {
         };
         match self.version {
             Version::None => {}
-            Version::V1 => self.groups.iter().for_each(|(c, dir)| v1::read(c, dir, &mut usage)),
-            Version::V2 => self.groups.iter().for_each(|(_, dir)| v2::read(dir, &mut usage)),
+            Version::V1 => self.groups.iter().for_each(|dir| v1::read(dir, &mut usage)),
+            Version::V2 => self.groups.iter().for_each(|dir| v2::read(dir, &mut usage)),
         }
         usage
     }
@@ -203,7 +238,7 @@ impl Cgroup {
 
     fn remove_groups(&mut self) -> Result<(), CgroupError> {
         let mut result = Ok(());
-        for (_, dir) in self.groups.drain(..) {
+        for dir in self.groups.drain(..) {
             if let Err(error) = attempt("remove the control group", &dir, remove_dir(&dir)) {
                 result = Err(error);
             }
@@ -255,18 +290,31 @@ pub fn sweep(facts: &CgroupFacts) {
     }
 }
 
-/// `albs-node.PID.COUNT.NAME`: unique on the host, and tells whose it is.
-fn unique_name(name: &str) -> String {
+/// Makes a group with a name that is unique on the host and tells whose it is:
+/// `albs-node.PID.COUNT.NAME`.
+fn make_group(parent: &Path, name: &str) -> Result<PathBuf, CgroupError> {
     use std::sync::atomic::{AtomicU32, Ordering};
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{PREFIX}{}.{count}.{name}", std::process::id())
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = parent.join(format!("{PREFIX}{}.{count}.{name}", std::process::id()));
+        match fs::create_dir(&dir) {
+            // Left by an earlier process that had the same number, as is usual in containers.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => return attempt("make the control group", &dir, result).map(|()| dir),
+        }
+    }
 }
 
-/// The process id in a name of [`unique_name`].
+/// The process id in a name of [`make_group`].
 fn maker(name: &str) -> Option<&str> {
     let pid = name.strip_prefix(PREFIX)?.split('.').next()?;
     pid.bytes().all(|b| b.is_ascii_digit()).then_some(pid)
+}
+
+/// A limit on processes, for the control file: pid 1 of the sandbox is ours and comes on top.
+fn with_pid1(pids: u64) -> String {
+    pids.saturating_add(1).to_string()
 }
 
 fn attempt(action: &'static str, path: &Path, result: io::Result<()>) -> Result<(), CgroupError> {

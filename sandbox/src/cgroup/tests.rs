@@ -44,7 +44,7 @@ fn v2_delegated_scope() {
             ("memory.max", "1073741824"),
             ("memory.oom.group", "1"),
             ("memory.swap.max", "0"),
-            ("pids.max", "100"),
+            ("pids.max", "101"),
             ("cpu.max", "150000 100000"),
         ]
     );
@@ -55,7 +55,7 @@ fn v2_delegated_scope() {
     assert_eq!(fs::read_to_string(own.join("cgroup.subtree_control")).unwrap(), "+pids +cpu");
     let group = &cgroup.directories()[0];
     assert!(group.starts_with(&own));
-    assert_eq!(fs::read_to_string(group.join("pids.max")).unwrap(), "100");
+    assert_eq!(fs::read_to_string(group.join("pids.max")).unwrap(), "101");
 
     fs::write(group.join("cpu.stat"), "usage_usec 30\nuser_usec 20\nsystem_usec 10\n").unwrap();
     fs::write(group.join("memory.peak"), "4096\n").unwrap();
@@ -123,9 +123,22 @@ fn nothing_usable() {
 }
 
 #[test]
-fn names_tell_their_maker() {
-    let name = unique_name("build");
-    assert_eq!(maker(&name), Some(std::process::id().to_string().as_str()));
+fn names_are_unique_and_tell_their_maker() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = make_group(dir.path(), "build").unwrap();
+    let two = make_group(dir.path(), "build").unwrap();
+    assert_ne!(one, two);
+    let name = one.file_name().unwrap().to_str().unwrap();
+    assert_eq!(maker(name), Some(std::process::id().to_string().as_str()));
     assert_eq!(maker("albs-node.x.1.build"), None);
     assert_eq!(maker("other"), None);
+}
+
+#[test]
+fn a_swap_limit_that_nothing_counts_is_told() {
+    let mut facts = CgroupFacts { swap: true, ..Default::default() };
+    assert_eq!(IfMissing::for_swap(false, &facts), IfMissing::Report("swap"));
+    assert_eq!(IfMissing::for_swap(true, &facts), IfMissing::Fail);
+    facts.swap = false;
+    assert_eq!(IfMissing::for_swap(true, &facts), IfMissing::Ignore);
 }

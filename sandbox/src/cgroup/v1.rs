@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{CgroupFacts, CgroupPlan, Version, Write, keyed, number, v2};
+use super::{CgroupFacts, CgroupPlan, IfMissing, Version, Write, keyed, number, v2, with_pid1};
 use crate::error::PlanError;
 use crate::outcome::{Usage, UsageSource};
 use crate::spec::Limits;
@@ -45,18 +45,26 @@ pub(super) fn plan(
         match parent_of(plan, "memory") {
             Some(parent) => {
                 let value = limit.value.to_string();
-                plan.write(parent, "memory.limit_in_bytes", value, false);
+                plan.write(parent, "memory.limit_in_bytes", value, IfMissing::Fail);
                 // Memory and swap together; missing where the kernel does not count swap.
-                let swap = limits.swap_bytes.map_or(0, |swap| swap.value);
-                let both = limit.value.saturating_add(swap).to_string();
-                plan.write(parent, "memory.memsw.limit_in_bytes", both, true);
+                if let Some(swap) = limits.swap_bytes {
+                    let both = limit.value.saturating_add(swap.value).to_string();
+                    let if_missing = IfMissing::for_swap(swap.required, facts);
+                    plan.write(parent, "memory.memsw.limit_in_bytes", both, if_missing);
+                }
             }
             None => plan.give_up("memory", limit.required, reason, hint.clone())?,
         }
     }
+    if let (None, Some(swap)) = (limits.memory_bytes, limits.swap_bytes) {
+        let reason = "version 1 limits swap only together with memory";
+        plan.give_up("swap", swap.required, reason, hint.clone())?;
+    }
     if let Some(limit) = limits.pids {
         match parent_of(plan, "pids") {
-            Some(parent) => plan.write(parent, "pids.max", limit.value.to_string(), false),
+            Some(parent) => {
+                plan.write(parent, "pids.max", with_pid1(limit.value), IfMissing::Fail);
+            }
             None => plan.give_up("pids", limit.required, reason, hint.clone())?,
         }
     }
@@ -64,8 +72,8 @@ pub(super) fn plan(
         match parent_of(plan, "cpu") {
             Some(parent) => {
                 let quota = v2::quota_us(limit.value, PERIOD_US).to_string();
-                plan.write(parent, "cpu.cfs_period_us", PERIOD_US.to_string(), false);
-                plan.write(parent, "cpu.cfs_quota_us", quota, false);
+                plan.write(parent, "cpu.cfs_period_us", PERIOD_US.to_string(), IfMissing::Fail);
+                plan.write(parent, "cpu.cfs_quota_us", quota, IfMissing::Fail);
             }
             None => plan.give_up("cpu", limit.required, reason, hint)?,
         }
@@ -74,14 +82,14 @@ pub(super) fn plan(
 }
 
 impl CgroupPlan {
-    fn write(&mut self, parent: usize, file: &'static str, value: String, optional: bool) {
-        self.writes.push(Write { parent, file, value, optional });
+    fn write(&mut self, parent: usize, file: &'static str, value: String, if_missing: IfMissing) {
+        self.writes.push(Write { parent, file, value, if_missing });
     }
 }
 
 /// Reads what the hierarchy at `dir` counts. Files of absent controllers do not exist, so all
 /// are tried.
-pub(super) fn read(_controller: &str, dir: &Path, usage: &mut Usage) {
+pub(super) fn read(dir: &Path, usage: &mut Usage) {
     usage.source = UsageSource::CgroupV1;
     if let (Some(user), Some(system)) =
         (number(&dir.join("cpuacct.usage_user")), number(&dir.join("cpuacct.usage_sys")))

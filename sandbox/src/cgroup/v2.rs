@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{CgroupError, CgroupPlan, Hierarchy, Version, Write, attempt, keyed, number};
+use super::{
+    CgroupError, CgroupFacts, CgroupPlan, Hierarchy, IfMissing, Version, Write, attempt, keyed,
+    number, with_pid1,
+};
 use crate::error::PlanError;
 use crate::outcome::{Usage, UsageSource};
 use crate::spec::Limits;
@@ -20,28 +23,33 @@ pub(super) fn plan(
     plan: &mut CgroupPlan,
     limits: &Limits,
     own: &Hierarchy,
+    facts: &CgroupFacts,
 ) -> Result<(), PlanError> {
     plan.version = Version::V2;
     plan.parents.push((String::new(), own.own_directory()));
     let has = |controller: &str| own.controllers.iter().any(|c| c == controller);
-    let mut write = |file, value: String, optional| {
-        plan.writes.push(Write { parent: 0, file, value, optional });
+    let mut write = |file, value: String, if_missing| {
+        plan.writes.push(Write { parent: 0, file, value, if_missing });
     };
     if let Some(limit) = limits.memory_bytes {
-        write("memory.max", limit.value.to_string(), false);
+        write("memory.max", limit.value.to_string(), IfMissing::Fail);
         // One victim would leave a build that hangs or fails in odd ways.
-        write("memory.oom.group", "1".to_owned(), true);
+        write("memory.oom.group", "1".to_owned(), IfMissing::Ignore);
     }
     if let Some(limit) = limits.swap_bytes {
-        // Missing where the kernel has no swap accounting.
-        write("memory.swap.max", limit.value.to_string(), !limit.required);
+        let if_missing = IfMissing::for_swap(limit.required, facts);
+        write("memory.swap.max", limit.value.to_string(), if_missing);
     }
     if let Some(limit) = limits.pids {
-        write("pids.max", limit.value.to_string(), false);
+        write("pids.max", with_pid1(limit.value), IfMissing::Fail);
     }
     match limits.cpus {
         Some(limit) if has("cpu") => {
-            write("cpu.max", format!("{} {PERIOD_US}", quota_us(limit.value, PERIOD_US)), false);
+            write(
+                "cpu.max",
+                format!("{} {PERIOD_US}", quota_us(limit.value, PERIOD_US)),
+                IfMissing::Fail,
+            );
         }
         Some(limit) => {
             let reason = "the cpu controller is not delegated to this user";
@@ -66,8 +74,8 @@ pub(super) fn base(own: &Path) -> PathBuf {
 }
 
 /// Enables the controllers for children of the caller's group and gives the directory in which
-/// to make them. Moves the calling process aside if it must be.
-pub(super) fn prepare(own: &Path) -> Result<PathBuf, CgroupError> {
+/// to make them. Moves the calling process aside if it must be, and others if it may.
+pub(super) fn prepare(own: &Path, may_move: bool) -> Result<PathBuf, CgroupError> {
     let base = base(own);
     let control = base.join("cgroup.subtree_control");
     let available = fs::read_to_string(base.join("cgroup.controllers")).unwrap_or_default();
@@ -88,7 +96,7 @@ pub(super) fn prepare(own: &Path) -> Result<PathBuf, CgroupError> {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             result => attempt("make the control group", &aside, result)?,
         }
-        move_processes(&base, &aside)?;
+        move_processes(&base, &aside, may_move)?;
     }
     attempt("enable controllers in", &control, fs::write(&control, missing.join(" ")))?;
     Ok(base)
@@ -96,10 +104,13 @@ pub(super) fn prepare(own: &Path) -> Result<PathBuf, CgroupError> {
 
 /// Moves the processes of a delegated group into a group below it: this one, and those that were
 /// started with it, such as the shell that called us.
-fn move_processes(from: &Path, to: &Path) -> Result<(), CgroupError> {
+fn move_processes(from: &Path, to: &Path, others_too: bool) -> Result<(), CgroupError> {
     let procs = to.join("cgroup.procs");
     let own = std::process::id().to_string();
     attempt("move this process to", &procs, fs::write(&procs, &own))?;
+    if !others_too {
+        return Ok(());
+    }
     let others = fs::read_to_string(from.join("cgroup.procs")).unwrap_or_default();
     for pid in others.lines().filter(|pid| *pid != own) {
         // One that has just ended need not be moved; one that cannot be shows in the next step.

@@ -46,8 +46,10 @@ impl<'a> Builder<'a> {
     /// Cuts the mount namespace off from the host's and starts.
     pub(super) fn new(launch: &'a Launch, sources: &'a [OwnedFd]) -> Result<Self, Failure> {
         let none = None::<&str>;
-        mount(none, "/", none, MsFlags::MS_SLAVE | MsFlags::MS_REC, none)
-            .step("stop mounts from reaching the host")?;
+        // Private, not slave: what the host mounts later must not appear inside, where nothing
+        // would make it read-only.
+        mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)
+            .step("part from the host's mounts")?;
         Ok(Builder { sources, launch, root: None })
     }
 

@@ -14,7 +14,7 @@ use nix::unistd::{ForkResult, Gid, Pid, Uid};
 
 use super::{Attempt, Failure, mounts, payload};
 use crate::sys::SignalOrigin;
-use crate::wire::{End, Launch, Namespace, Report};
+use crate::wire::{End, Launch, Namespace, Report, Tolerance};
 
 /// The socket to the supervisor: reports go out; one byte comes in when the id maps are written.
 pub(super) struct Supervisor(pub(super) File);
@@ -80,9 +80,8 @@ fn start(launch: &Launch, supervisor: &mut Supervisor) -> Result<Pid, Failure> {
     for step in &launch.steps {
         match builder.apply(&step.op) {
             Ok(()) => {}
-            // What does not exist need not be hidden or protected.
-            Err(Errno::ENOENT) if step.optional => {}
-            Err(errno) if step.optional => supervisor
+            Err(Errno::ENOENT) if step.tolerance != Tolerance::Strict => {}
+            Err(errno) if step.tolerance == Tolerance::Any => supervisor
                 .report(&Report::Skipped { step: step.op.to_string(), errno: errno as i32 }),
             Err(errno) => return Err(Failure::new(step.op.to_string(), errno)),
         }

@@ -37,8 +37,7 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
     check(spec)?;
     let mut sources = mounts::Sources::default();
     let steps = mounts::steps(spec, &mut sources);
-    let wanted = spec.accounting || spec.limits.any();
-    let cgroup = match wanted {
+    let cgroup = match spec.accounting || spec.limits.any() {
         true => crate::cgroup::plan(&spec.name, &spec.limits, &host.cgroup)?,
         false => CgroupPlan::none(),
     };
@@ -50,7 +49,7 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
         (Layer::Ids, ids_enforcement(spec)),
         (
             Layer::Cgroup,
-            match wanted {
+            match spec.limits.any() {
                 true => cgroup.enforcement(),
                 false => Enforcement::Off("no limit was asked for".to_owned()),
             },
@@ -153,13 +152,12 @@ fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
 fn namespaces(spec: &SandboxSpec) -> Vec<Namespace> {
     let n = &spec.namespaces;
     let optional = [
-        (n.pid, Namespace::Pid),
         (n.ipc, Namespace::Ipc),
         (n.uts, Namespace::Uts),
         (n.cgroup, Namespace::Cgroup),
         (spec.network == Network::None, Namespace::Net),
     ];
-    [Namespace::User, Namespace::Mount]
+    [Namespace::User, Namespace::Mount, Namespace::Pid]
         .into_iter()
         .chain(optional.into_iter().filter_map(|(wanted, ns)| wanted.then_some(ns)))
         .collect()

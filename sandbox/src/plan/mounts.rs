@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::error::PlanError;
 use crate::spec::{Mount, Network, Root, SandboxSpec};
-use crate::wire::{Op, Step};
+use crate::wire::{Op, Step, Tolerance};
 
 /// Host paths that must be opened before the root is put together, each once.
 #[derive(Debug, Default)]
@@ -85,11 +85,11 @@ struct Steps(Vec<Step>);
 
 impl Steps {
     fn required(&mut self, op: Op) {
-        self.0.push(Step { op, optional: false });
+        self.0.push(Step { op, tolerance: Tolerance::Strict });
     }
 
-    fn optional(&mut self, op: Op) {
-        self.0.push(Step { op, optional: true });
+    fn if_present(&mut self, op: Op) {
+        self.0.push(Step { op, tolerance: Tolerance::Missing });
     }
 
     fn mount(&mut self, mount: &Mount, spec: &SandboxSpec, sources: &mut Sources) {
@@ -118,7 +118,8 @@ impl Steps {
             }
             Mount::Sys { destination } => {
                 self.required(empty_directory(destination));
-                self.optional(Op::Sysfs { at: destination.clone() });
+                let op = Op::Sysfs { at: destination.clone() };
+                self.0.push(Step { op, tolerance: Tolerance::Any });
             }
             Mount::Dev { destination } => self.dev(destination, spec, sources),
             Mount::Directory { destination, mode } => {
@@ -139,10 +140,10 @@ impl Steps {
         self.required(Op::Proc { at: at.to_owned() });
         let null = sources.index(Path::new("/dev/null"));
         for name in PROC_READ_ONLY {
-            self.optional(Op::ReadOnly { at: at.join(name) });
+            self.if_present(Op::ReadOnly { at: at.join(name) });
         }
         for name in PROC_MASKED {
-            self.optional(Op::Mask { at: at.join(name), null });
+            self.if_present(Op::Mask { at: at.join(name), null });
         }
     }
 

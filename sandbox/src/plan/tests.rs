@@ -72,7 +72,7 @@ fn a_build_of_an_ordinary_user() {
         .launch
         .steps
         .iter()
-        .map(|step| format!("{}{}", step.op, if step.optional { " (optional)" } else { "" }))
+        .map(|step| format!("{} ({:?})", step.op, step.tolerance))
         .collect();
     insta::assert_snapshot!(steps.join("\n"));
 }
