@@ -4,6 +4,7 @@
 
 mod collect;
 mod prepare;
+mod remove;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -60,7 +61,7 @@ pub fn run(task: &Task) -> io::Result<()> {
             use std::os::unix::fs::DirBuilderExt;
             context("make", path, std::fs::DirBuilder::new().mode(0o755).create(path))
         }),
-        Task::Remove { paths } => paths.iter().try_for_each(|path| remove(path)),
+        Task::Remove { paths } => paths.iter().try_for_each(|path| remove::remove(path)),
         Task::Prepare { root, account, directories, files, move_database } => {
             context("enter", root, nix::unistd::chroot(root).map_err(Into::into))?;
             nix::unistd::chdir("/")?;
@@ -69,19 +70,6 @@ pub fn run(task: &Task) -> io::Result<()> {
         Task::Collect { root, directories } => {
             collect::collect(root, directories, std::io::stdout().lock())
         }
-    }
-}
-
-/// Removes whatever is at `path`; nothing there is fine.
-fn remove(path: &Path) -> io::Result<()> {
-    let result = match std::fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => context("remove", path, result),
     }
 }
 

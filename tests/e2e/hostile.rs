@@ -22,7 +22,6 @@ fn only_packages_are_collected() {
             .iter()
             .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
             .collect();
-        // A device that could not be made is an empty file where the call is answered.
         assert_eq!(
             names,
             ["hostile-results-1-1.noarch.rpm", "hostile-results-1-1.src.rpm"],
@@ -54,6 +53,16 @@ fn only_packages_are_collected() {
         ] {
             assert!(rejected.contains(&format!("[\"{name}\"")), "{name} in {rejected}");
         }
+        case.nothing_left();
+    }
+}
+
+#[test]
+fn a_mess_is_removed() {
+    for kind in [Kind::Subids, Kind::NoSubids] {
+        let Some(case) = Case::shared(kind, "mess") else { return };
+        case.build("bad/unremovable", &[]).succeeds();
+        assert!(case.log("build.log").lines().any(|line| line == "the mess is made"));
         case.nothing_left();
     }
 }

@@ -1,0 +1,144 @@
+//! Removing what somebody hostile may have made: trees of any depth, with any number of files.
+//!
+//! The standard library holds every directory on the way down open, so that a tree deeper than the
+//! limit on descriptors could never be removed. Here, what is too deep is moved to the top first.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, open, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::context;
+
+/// How many directories below the top are open at once.
+const DEPTH: usize = 64;
+/// How many names are held at once.
+const BATCH: usize = 4096;
+
+/// Removes whatever is at `path`; nothing there is fine.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    context("remove", path, remove_at(path).map_err(Into::into))
+}
+
+fn remove_at(path: &Path) -> nix::Result<()> {
+    match unlinkat(AT_FDCWD, path, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+        Err(Errno::EISDIR) => {}
+        Err(error) => return Err(error),
+    }
+    let top = open(path, directory(), Mode::empty())?;
+    Removal { top: top.as_fd(), moved: 0 }.clear(top.as_fd(), 0)?;
+    unlinkat(AT_FDCWD, path, UnlinkatFlags::RemoveDir)
+}
+
+fn directory() -> OFlag {
+    OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC
+}
+
+struct Removal<'a> {
+    top: BorrowedFd<'a>,
+    moved: u64,
+}
+
+impl Removal<'_> {
+    /// Removes everything in a directory, or moves it to the top.
+    fn clear(&mut self, dir: BorrowedFd<'_>, depth: usize) -> nix::Result<()> {
+        loop {
+            // Moving adds names to the top, and removing may hide some from a listing.
+            let names = names(dir)?;
+            if names.is_empty() {
+                return Ok(());
+            }
+            names.iter().try_for_each(|name| self.remove(dir, name, depth))?;
+        }
+    }
+
+    fn remove(&mut self, dir: BorrowedFd<'_>, name: &CStr, depth: usize) -> nix::Result<()> {
+        match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
+            Err(Errno::EISDIR) => {}
+            result => return result,
+        }
+        match unlinkat(dir, name, UnlinkatFlags::RemoveDir) {
+            Err(Errno::ENOTEMPTY | Errno::EEXIST) => {}
+            result => return result,
+        }
+        if depth >= DEPTH {
+            return self.move_to_top(dir, name);
+        }
+        let inner = openat(dir, name, directory(), Mode::empty())?;
+        self.clear(inner.as_fd(), depth + 1)?;
+        unlinkat(dir, name, UnlinkatFlags::RemoveDir)
+    }
+
+    fn move_to_top(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> nix::Result<()> {
+        loop {
+            self.moved += 1;
+            let free = format!("moved-{}", self.moved);
+            match renameat(dir, name, self.top, free.as_str()) {
+                // The tree has such a name already.
+                Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::ENOTDIR) => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+/// Some of the names in a directory; none if it is empty.
+fn names(dir: BorrowedFd<'_>) -> nix::Result<Vec<CString>> {
+    let mut listing = Dir::openat(dir, ".", directory(), Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in listing.iter() {
+        let name = entry?.file_name().to_owned();
+        if ![c".", c".."].contains(&name.as_c_str()) {
+            names.push(name);
+            if names.len() == BATCH {
+                break;
+            }
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn deep_wide_and_misleading_trees() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("kept"), "").unwrap();
+        let tree = dir.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        let mut place = open(&tree, directory(), Mode::empty()).unwrap();
+        for level in 0..1500 {
+            nix::sys::stat::mkdirat(&place, "deep", Mode::S_IRWXU).unwrap();
+            place = openat(&place, "deep", directory(), Mode::empty()).unwrap();
+            if level % 100 == 0 {
+                nix::unistd::symlinkat(&outside, &place, "link").unwrap();
+            }
+        }
+        for number in 0..BATCH + 10 {
+            fs::write(tree.join(format!("file-{number}")), "").unwrap();
+        }
+        // Names that are wanted for what is moved.
+        fs::create_dir_all(tree.join("moved-1/inner")).unwrap();
+        fs::write(tree.join("moved-2"), "").unwrap();
+        remove(&tree).unwrap();
+        assert!(!tree.exists());
+        assert!(outside.join("kept").exists());
+        remove(&tree).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&outside, &link).unwrap();
+        remove(&link).unwrap();
+        assert!(outside.join("kept").exists() && fs::symlink_metadata(&link).is_err());
+    }
+}
