@@ -78,6 +78,11 @@ impl Fixture {
             )
         })?;
 
+        let init = Path::new(env!("CARGO_BIN_EXE_albs-node")).with_file_name("sandbox-init");
+        if !init.is_file() {
+            return Err(format!("{} is missing: cargo build --workspace", init.display()));
+        }
+
         let base = base()?;
         let fixture = Fixture { base, config, stores: Default::default() };
         fixture.fill(&sources).map_err(|error| format!("the place of the tests: {error}"))?;

@@ -156,6 +156,7 @@ fn killed_outright() {
         let Some(case) = Case::shared(kind, "killed") else { return };
         let mut running = case.start_build("bad/sleeps", &[]);
         running.wait_for_log("now sleeping\n");
+        case.everything_runs();
         running.signal(Signal::SIGKILL);
         running.end();
         // Nothing has told sandbox-init, and still nothing inside goes on.

@@ -27,6 +27,17 @@ impl Case {
         }
     }
 
+    /// Asserts that the search finds what runs: the program, sandbox-init, the command inside, its
+    /// workspace and, for root, its control groups.
+    pub(crate) fn everything_runs(&self) {
+        let found = self.left(true);
+        let has = |text: &str| found.iter().any(|line| line.contains(text));
+        for text in ["albs-node build", "sandbox-init", "sleep 7654321", "workspace: "] {
+            assert!(has(text), "{text} in {found:#?}");
+        }
+        assert!(self.kind != crate::fixture::Kind::Root || has("control group: "), "{found:#?}");
+    }
+
     /// What is left, for people. `all`: also what a later run removes if the program was killed.
     fn left(&self, all: bool) -> Vec<String> {
         let mut left = Vec::new();
