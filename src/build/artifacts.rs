@@ -1,8 +1,7 @@
 //! Taking packages out of a build's tree.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::Serialize;
@@ -11,8 +10,11 @@ use sha2::{Digest, Sha256};
 use crate::buildroot::Env;
 use crate::buildroot::workspace::Workspace;
 use crate::helper::{MANIFEST, Manifest, Task, is_package_name};
-use crate::run::StageRun;
+use crate::run::{ResultDir, StageRun, plain};
 use crate::verdict::{Class, Failure, classify_command, status};
+
+/// Longer than copying takes anywhere: a kernel's packages are some gigabytes.
+const COLLECT_TIMEOUT_MS: u64 = 3_600_000;
 
 /// A package in the result directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,7 +44,7 @@ pub(super) fn collect(
     stage: &StageRun<'_>,
     workspace: &Workspace,
     directories: &[String],
-    resultdir: &Path,
+    results: &ResultDir,
     earlier: &[Artifact],
 ) -> Result<Collected, Failure> {
     let place = Path::new("/run/albs-node/tree");
@@ -59,18 +61,20 @@ pub(super) fn collect(
             |error| failed("the collection could not be planned".into(), Some(error.into())),
         )?;
     spec.stdio.stderr = sandbox::spec::Stdout::Null;
+    spec.timeout_ms = Some(COLLECT_TIMEOUT_MS);
 
     let (reader, mut writer) = io::pipe()
         .map_err(|error| failed("a pipe could not be made".into(), Some(error.into())))?;
-    let resultdir = resultdir.to_owned();
     let earlier: Vec<String> = earlier.iter().map(|artifact| artifact.name.clone()).collect();
-    let receiver = std::thread::spawn(move || receive(reader, &resultdir, &earlier));
-    let outcome = stage.raw(&spec, &mut |bytes| {
-        // A receiver that gave up tells why at the end.
-        let _ = writer.write_all(bytes);
+    let (received, outcome) = std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| receive(reader, results, &earlier));
+        let outcome = stage.raw(&spec, &mut |bytes| {
+            // A receiver that gave up tells why at the end.
+            let _ = writer.write_all(bytes);
+        });
+        drop(writer);
+        (receiver.join().unwrap_or_else(|_| Err(io::Error::other("the receiver died"))), outcome)
     });
-    drop(writer);
-    let received = receiver.join().unwrap_or_else(|_| Err(io::Error::other("the receiver died")));
     let outcome = outcome?;
     if let Some(failure) =
         classify_command(stage.stage, "collecting results", &outcome, &spec.limits)
@@ -78,7 +82,12 @@ pub(super) fn collect(
         return Err(failure);
     }
     match received {
-        Ok(collected) => Ok(collected),
+        Ok((collected, None)) => Ok(collected),
+        Ok((_, Some(error))) => Err(Failure {
+            class: Class::Package,
+            evidence: vec![plain(&error)],
+            ..failed("the packages that the build left could not be taken".to_owned(), None)
+        }),
         Err(error) => {
             let class = match error.raw_os_error() {
                 Some(code) if code == nix::errno::Errno::ENOSPC as i32 => Class::Resource,
@@ -93,10 +102,10 @@ pub(super) fn collect(
 /// Reads the archive to its end and writes the packages.
 fn receive(
     mut reader: io::PipeReader,
-    resultdir: &Path,
+    results: &ResultDir,
     earlier: &[String],
-) -> io::Result<Collected> {
-    let result = receive_entries(&mut reader, resultdir, earlier);
+) -> io::Result<(Collected, Option<String>)> {
+    let result = receive_entries(&mut reader, results, earlier);
     // The sender must not be stopped by a full pipe when something failed here.
     io::copy(&mut reader, &mut io::sink())?;
     result
@@ -104,9 +113,9 @@ fn receive(
 
 fn receive_entries(
     reader: &mut impl Read,
-    resultdir: &Path,
+    results: &ResultDir,
     earlier: &[String],
-) -> io::Result<Collected> {
+) -> io::Result<(Collected, Option<String>)> {
     let mut collected = Collected::default();
     let mut archive = tar::Archive::new(reader);
     for entry in archive.entries()? {
@@ -114,8 +123,9 @@ fn receive_entries(
         let name = entry.path_bytes().into_owned();
         if name == MANIFEST.as_bytes() {
             let manifest: Manifest = serde_json::from_reader(entry.take(1 << 20))?;
-            collected.rejected.extend(manifest.rejected);
-            return Ok(collected);
+            let rejected = manifest.rejected.into_iter();
+            collected.rejected.extend(rejected.map(|(name, why)| (plain(&name), plain(&why))));
+            return Ok((collected, manifest.error));
         }
         let Some(name) = is_package_name(&name) else {
             return Err(io::Error::other("the archive holds a file that is not a package"));
@@ -125,24 +135,19 @@ fn receive_entries(
             collected.rejected.push((name.to_owned(), reason));
             continue;
         }
-        collected.artifacts.push(receive_file(&mut entry, name, resultdir)?);
+        collected.artifacts.push(receive_file(&mut entry, name, results)?);
     }
     Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is incomplete"))
 }
 
-fn receive_file(content: &mut impl Read, name: &str, resultdir: &Path) -> io::Result<Artifact> {
-    let aside = resultdir.join(format!(".{name}.{}", std::process::id()));
-    let written = write_file(content, &aside)
-        .and_then(|written| fs::rename(&aside, resultdir.join(name)).map(|()| written));
-    if written.is_err() {
-        let _ = fs::remove_file(&aside);
-    }
-    let (bytes, sha256) = written?;
+fn receive_file(content: &mut impl Read, name: &str, results: &ResultDir) -> io::Result<Artifact> {
+    let mut pending = results.pending()?;
+    let (bytes, sha256) = write_file(content, pending.file())?;
+    pending.publish(name)?;
     Ok(Artifact { name: name.to_owned(), bytes, sha256 })
 }
 
-fn write_file(content: &mut impl Read, path: &Path) -> io::Result<(u64, String)> {
-    let mut file = File::options().write(true).create_new(true).mode(0o644).open(path)?;
+fn write_file(content: &mut impl Read, file: &mut File) -> io::Result<(u64, String)> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 128 * 1024];
     let mut bytes = 0;

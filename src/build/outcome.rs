@@ -2,16 +2,17 @@
 //! `docs/outcome.md`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use sandbox::Usage;
 use sandbox::spec::Limits;
 use serde::Serialize;
 
 use super::Artifact;
-use crate::run::StageRecord;
+use crate::run::{ResultDir, StageRecord};
 use crate::verdict::Verdict;
 
+/// Name of the file.
+pub const FILE: &str = "outcome.json";
 /// Version of the format; raised when a field changes its meaning or disappears.
 pub const SCHEMA: u32 = 1;
 
@@ -64,11 +65,9 @@ impl BuildOutcome {
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn write(&self, directory: &Path) -> std::io::Result<()> {
+    pub fn write(&self, directory: &ResultDir) -> std::io::Result<()> {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
-        let aside = directory.join(".outcome.json.new");
-        std::fs::write(&aside, text)?;
-        std::fs::rename(aside, directory.join("outcome.json"))
+        directory.write(FILE, &text)
     }
 }

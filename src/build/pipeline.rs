@@ -1,7 +1,6 @@
 //! The stages of a build, one after the other.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use sandbox::Usage;
@@ -14,7 +13,7 @@ use crate::buildroot::bootstrap::{self, Root};
 use crate::buildroot::workspace::Workspace;
 use crate::buildroot::{Env, packages};
 use crate::profile::ProfileName;
-use crate::run::{Log, StageRun};
+use crate::run::{Log, ResultDir, StageRun};
 use crate::source::{self, Source, SourcePackage};
 use crate::verdict::{Class, Failure, Stage, Verdict, classify_command, classify_rpmbuild, status};
 
@@ -33,16 +32,22 @@ struct Progress {
 
 /// Builds. The outcome is written to the result directory and returned with the failure, if there
 /// was one.
-pub fn run(env: &Env<'_>, request: &BuildRequest) -> (BuildOutcome, Option<Failure>) {
+pub fn run(
+    env: &Env<'_>,
+    request: &BuildRequest,
+    results: &ResultDir,
+) -> (BuildOutcome, Option<Failure>) {
     let clock = std::time::Instant::now();
     let started = jiff::Timestamp::now();
     let mut progress = Progress::default();
     // Its tools take as long as a small stage, and nothing depends on it.
-    let log = request.resultdir.join("hw_info.log");
     let store = env.store.path().to_owned();
-    let hw_info = std::thread::spawn(move || fs::write(log, hw_info::text(&store)));
-    let failure = build(env, request, &mut progress).err();
-    let _ = hw_info.join();
+    let hw_info = std::thread::spawn(move || hw_info::text(&store));
+    let failure = build(env, request, results, &mut progress).err();
+    if let Ok(text) = hw_info.join() {
+        // A full disk shows with the outcome.
+        let _ = results.write("hw_info.log", text.as_bytes());
+    }
     let records = env.runner.records();
     let usage = records.iter().fold(Usage::default(), |sum, record| sum.plus(&record.usage));
     progress.tools.insert("albs-node".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
@@ -62,7 +67,7 @@ pub fn run(env: &Env<'_>, request: &BuildRequest) -> (BuildOutcome, Option<Failu
         limits: env.context.limits.clone(),
         tools: progress.tools,
     };
-    let written = outcome.write(&request.resultdir);
+    let written = outcome.write(results);
     let failure = match (failure, written) {
         (None, Err(error)) => Some(Failure::infrastructure(
             Stage::Collect,
@@ -70,12 +75,22 @@ pub fn run(env: &Env<'_>, request: &BuildRequest) -> (BuildOutcome, Option<Failu
             format!("outcome.json could not be written to {}", request.resultdir.display()),
             Some(Box::new(error)),
         )),
-        (failure, _) => failure,
+        (Some(failure), Err(error)) => {
+            let text = format!("outcome.json could not be written: {error}");
+            env.runner.sink.send(&crate::run::Event::Note { stage: failure.stage, text });
+            Some(failure)
+        }
+        (failure, Ok(())) => failure,
     };
     (outcome, failure)
 }
 
-fn build(env: &Env<'_>, request: &BuildRequest, progress: &mut Progress) -> Result<(), Failure> {
+fn build(
+    env: &Env<'_>,
+    request: &BuildRequest,
+    results: &ResultDir,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
     // Read before anything is made: a bad package costs nothing then.
     let input = inspect(&request.source)?;
     let (root, workspace) = env.runner.stage(Stage::Bootstrap, "chroot init", |stage| {
@@ -89,8 +104,8 @@ fn build(env: &Env<'_>, request: &BuildRequest, progress: &mut Progress) -> Resu
         packages: root.info.packages,
     });
     progress.tools.extend(root.info.tools.clone());
-    let result =
-        Build { env, request, root: &root, workspace: &workspace }.stages(&input, progress);
+    let result = Build { env, request, results, root: &root, workspace: &workspace }
+        .stages(&input, progress);
     workspace.remove(env);
     result
 }
@@ -140,6 +155,7 @@ pub fn inspect(source: &Source) -> Result<Input, Failure> {
 struct Build<'a> {
     env: &'a Env<'a>,
     request: &'a BuildRequest,
+    results: &'a ResultDir,
     root: &'a Root,
     workspace: &'a Workspace,
 }
@@ -217,7 +233,7 @@ impl Build<'_> {
         progress.rejected.extend(collected.rejected);
         let package = collected.artifacts.iter().find(|a| a.name.ends_with("src.rpm")).cloned();
         progress.artifacts.extend(collected.artifacts);
-        package.map(|artifact| self.request.resultdir.join(artifact.name)).ok_or_else(|| Failure {
+        package.map(|artifact| self.results.path().join(artifact.name)).ok_or_else(|| Failure {
             class: Class::Package,
             ..Failure::infrastructure(
                 stage.stage,
@@ -241,9 +257,8 @@ impl Build<'_> {
         packages::run(env, stage, &request)?;
         let installed = packages::installed(env, stage, self.workspace.root(), Vec::new())?;
         let text: String = installed.iter().flat_map(|line| [line, "\n"]).collect();
-        let path = self.request.resultdir.join("installed_pkgs.log");
-        fs::write(&path, text).map_err(|error| {
-            let message = format!("{} could not be written", path.display());
+        self.results.write("installed_pkgs.log", text.as_bytes()).map_err(|error| {
+            let message = "installed_pkgs.log could not be written";
             Failure::infrastructure(stage.stage, status::RESULTDIR, message, Some(error.into()))
         })
     }
@@ -278,8 +293,7 @@ impl Build<'_> {
     ) -> Result<artifacts::Collected, Failure> {
         let top = commands::top_directory(self.env.options);
         let directories: Vec<String> = names.iter().map(|name| format!("{top}/{name}")).collect();
-        let resultdir = &self.request.resultdir;
-        artifacts::collect(self.env, stage, self.workspace, &directories, resultdir, earlier)
+        artifacts::collect(self.env, stage, self.workspace, &directories, self.results, earlier)
     }
 
     fn rpmbuild(&self, stage: &StageRun<'_>, argv: Vec<String>) -> Result<(), Failure> {

@@ -12,7 +12,6 @@ use super::store::{self, Lock, LockKind, StoreError, attempt};
 use super::{Env, dnf, maintenance, packages};
 use crate::helper::{Account, Task};
 use crate::mock_config::MockOptions;
-use crate::profile::ProfileName;
 use crate::run::StageRun;
 use crate::verdict::{Failure, Stage, status};
 
@@ -234,7 +233,7 @@ fn database_path(
     root: SandboxRoot,
 ) -> Result<String, Failure> {
     let argv = ["rpm", "--eval", "%{_dbpath}"].map(str::to_owned).to_vec();
-    let output = packages::query(env, stage, root, Vec::new(), argv, ProfileName::Shell)?;
+    let output = packages::query(env, stage, root, Vec::new(), argv)?;
     let path = output.lines().last().unwrap_or_default().trim();
     if path.starts_with('/') && !path.contains("..") {
         Ok(path.to_owned())
@@ -252,7 +251,7 @@ fn tools(
 ) -> Result<BTreeMap<String, String>, Failure> {
     let mut tools = BTreeMap::new();
     let argv = ["rpm", "--version"].map(str::to_owned).to_vec();
-    let rpm = packages::query(env, stage, root.clone(), Vec::new(), argv, ProfileName::Shell)?;
+    let rpm = packages::query(env, stage, root.clone(), Vec::new(), argv)?;
     tools.insert("rpm".to_owned(), first_line(&rpm));
     if let Some(version) = packages::manager_version(env, stage, root)? {
         tools.insert(env.manager.kind.to_owned(), version);

@@ -137,7 +137,7 @@ pub fn installed(
 ) -> Result<Vec<String>, Failure> {
     let format = "%{nevra} %{buildtime} %{size} %{pkgid} %{installtime}\\n";
     let argv = ["rpm", "-qa", "--qf", format].map(str::to_owned).to_vec();
-    let output = query(env, stage, root, mounts, argv, ProfileName::Shell)?;
+    let output = query(env, stage, root, mounts, argv)?;
     let mut lines: Vec<String> =
         output.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
     lines.sort();
@@ -155,12 +155,14 @@ pub fn query(
     root: Root,
     mounts: Vec<Mount>,
     argv: Vec<String>,
-    profile: ProfileName,
 ) -> Result<String, Failure> {
     let what = format!("asking {}", argv[0]);
+    // Not the build user's home, whose macro files a build may have written.
+    let mut environment = env.options.environment.clone();
+    environment.insert("HOME".to_owned(), "/root".to_owned());
     let spec = env
         .context
-        .chroot(stage.stage.as_str(), profile, root, mounts, &env.options.environment, argv)
+        .chroot(stage.stage.as_str(), ProfileName::Query, root, mounts, &environment, argv)
         .map_err(|error| {
             let message = format!("{what} could not be planned");
             Failure::infrastructure(stage.stage, status::GENERIC, message, Some(Box::new(error)))
@@ -171,7 +173,6 @@ pub fn query(
 fn ask(stage: &StageRun<'_>, mut spec: SandboxSpec, what: &str) -> Result<String, Failure> {
     // Nothing that takes longer is a question.
     spec.timeout_ms = Some(120_000);
-    spec.limits = sandbox::spec::Limits::default();
     spec.accounting = false;
     let mut output = Vec::new();
     let outcome = stage.raw(&spec, &mut |bytes| {

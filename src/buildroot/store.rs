@@ -158,12 +158,12 @@ fn check_owner(path: &Path) -> io::Result<()> {
 /// Makes a directory in which mapped ids can make files.
 pub(super) fn shared_directory(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // The umask does not apply to what is set afterwards.
-        result => {
-            result.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o777)))
-        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        result => result?,
     }
+    // Also when it was there: whoever made it may have been killed before this, and the umask
+    // does not apply here.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777))
 }
 
 /// Takes a lock on a file, which is made if missing. While somebody else holds it, `wait` is

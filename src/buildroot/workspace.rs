@@ -2,6 +2,7 @@
 //! the kernel has no overlayfs for user namespaces.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sandbox::spec::Root as SandboxRoot;
@@ -173,7 +174,9 @@ impl Workspace {
     /// It cannot be made.
     pub fn directory(&self, stage: &StageRun<'_>, name: &str) -> Result<PathBuf, Failure> {
         let path = self.dir.join(name);
-        let made = fs::create_dir_all(&path);
+        // Readable for mapped ids, whatever the umask says.
+        let made = fs::create_dir_all(&path)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)));
         attempt("make the directory", &path, made)
             .map_err(|error| store_failure(stage.stage, error))?;
         Ok(path)

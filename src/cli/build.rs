@@ -1,6 +1,5 @@
 //! `albs-node build`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::args;
@@ -10,7 +9,7 @@ use super::setup::Setup;
 use super::signals;
 use crate::build::outcome::BuildOutcome;
 use crate::build::{self, BuildRequest};
-use crate::run::{Cancel, Logs};
+use crate::run::{Cancel, Logs, ResultDir};
 use crate::source::Source;
 use crate::verdict::status;
 
@@ -54,10 +53,12 @@ fn one(
         let message = format!("cannot use the result directory {}", request.resultdir.display());
         CliError::new(status::RESULTDIR, Caused { message, source: error }, None)
     };
-    fs::create_dir_all(&request.resultdir).map_err(unusable)?;
-    let logs = Logs::create(&request.resultdir).map_err(unusable)?;
+    let results = ResultDir::open(&request.resultdir).map_err(unusable)?;
+    // An outcome of an earlier build must not be taken for that of this one.
+    results.remove(build::outcome::FILE).map_err(unusable)?;
+    let logs = Logs::create(&results).map_err(unusable)?;
     let runner = setup.runner(cancel.clone(), sink(&args.common), logs);
-    let (outcome, failure) = build::run(&setup.env(&runner), request);
+    let (outcome, failure) = build::run(&setup.env(&runner), request, &results);
     if args.common.json {
         print(serde_json::json!({ "event": "finished", "outcome": outcome }));
     }

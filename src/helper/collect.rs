@@ -5,8 +5,9 @@
 //! manifest that lists what was left; an archive without it is incomplete.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::fcntl::{OFlag, open, openat};
@@ -19,6 +20,8 @@ use super::context;
 pub const MANIFEST: &str = "manifest.json";
 /// More packages than any source package has; the kernel's has about a hundred.
 const MAX_FILES: usize = 4096;
+/// All packages of a build together; more is a flood.
+const MAX_BYTES: u64 = 64 << 30;
 /// How many names are listed of what was left.
 const MAX_REJECTED: usize = 100;
 /// Directories below the ones that are named, since `%_rpmfilename` may put packages into one
@@ -32,6 +35,10 @@ pub struct Manifest {
     pub taken: Vec<String>,
     /// Names that were left, with the reason.
     pub rejected: Vec<(String, String)>,
+    /// Why the rest could not be read, if so.
+    pub error: Option<String>,
+    #[serde(skip)]
+    bytes: u64,
 }
 
 impl Manifest {
@@ -47,7 +54,12 @@ pub(super) fn collect(root: &Path, directories: &[String], out: impl Write) -> i
     let mut manifest = Manifest::default();
     for directory in directories {
         match open_below(root, directory) {
-            Ok(dir) => take_directory(dir, DEPTH, &mut archive, &mut manifest)?,
+            Ok(dir) => {
+                if let Err(error) = take_directory(dir, DEPTH, &mut archive, &mut manifest) {
+                    manifest.error = Some(error.to_string());
+                    break;
+                }
+            }
             Err(nix::errno::Errno::ENOENT) => {}
             Err(error) => manifest.reject(directory, error.desc()),
         }
@@ -90,7 +102,7 @@ fn take_directory<W: Write>(
                 continue;
             }
         };
-        let file = File::from(fd);
+        let mut file = File::from(fd);
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             if depth == 0 {
@@ -109,13 +121,33 @@ fn take_directory<W: Write>(
             Some(name) if manifest.taken.iter().any(|taken| taken == name) => {
                 manifest.reject(&shown, "a second package of that name");
             }
+            Some(_) if is_sparse(&metadata) => manifest.reject(&shown, "a sparse file"),
+            Some(_) if !is_package(&mut file)? => manifest.reject(&shown, "not a package"),
             Some(name) => {
+                manifest.bytes = manifest.bytes.saturating_add(metadata.len());
+                if manifest.bytes > MAX_BYTES {
+                    return Err(io::Error::other("more than 64 GiB of packages"));
+                }
                 append(archive, name, metadata.len(), file)?;
                 manifest.taken.push(name.to_owned());
             }
         }
     }
     Ok(())
+}
+
+/// Far less on the disk than its size says: packages are compressed, so a hole in one is a trap.
+fn is_sparse(metadata: &std::fs::Metadata) -> bool {
+    const ENOUGH: u64 = 1 << 20;
+    metadata.len() > ENOUGH && metadata.blocks() * 512 * 16 < metadata.len()
+}
+
+/// Whether the file starts as every package does (rpm's lead).
+fn is_package(file: &mut File) -> io::Result<bool> {
+    let mut magic = [0; 4];
+    let read = file.read_exact(&mut magic);
+    file.rewind()?;
+    Ok(read.is_ok() && magic == [0xed, 0xab, 0xee, 0xdb])
 }
 
 /// The name, if it is one that rpmbuild gives to packages.
@@ -144,6 +176,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
+    const LEAD: [u8; 8] = [0xed, 0xab, 0xee, 0xdb, 3, 0, 0, 0];
+
     fn archive_of(root: &Path) -> (Vec<String>, Manifest) {
         let mut bytes = Vec::new();
         collect(root, &["RPMS".to_owned(), "none".to_owned()], &mut bytes).unwrap();
@@ -165,9 +199,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let rpms = dir.path().join("RPMS");
         fs::create_dir_all(rpms.join("noarch/deeper")).unwrap();
-        fs::write(rpms.join("a-1-1.x86_64.rpm"), "a").unwrap();
-        fs::write(rpms.join("noarch/b-1-1.noarch.rpm"), "b").unwrap();
+        fs::write(rpms.join("a-1-1.x86_64.rpm"), LEAD).unwrap();
+        fs::write(rpms.join("noarch/b-1-1.noarch.rpm"), LEAD).unwrap();
         fs::write(rpms.join("notes.txt"), "").unwrap();
+        fs::write(rpms.join("fake-1-1.x86_64.rpm"), "text").unwrap();
+        File::create(rpms.join("hole-1-1.x86_64.rpm")).unwrap().set_len(1 << 40).unwrap();
         fs::write(rpms.join("evil\n.rpm"), "").unwrap();
         symlink("/etc/passwd", rpms.join("link-1-1.x86_64.rpm")).unwrap();
         nix::unistd::mkfifo(&rpms.join("fifo-1-1.x86_64.rpm"), Mode::S_IRWXU).unwrap();
@@ -176,7 +212,15 @@ mod tests {
         let rejected: Vec<_> = manifest.rejected.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(
             rejected,
-            ["evil\\n.rpm", "fifo-1-1.x86_64.rpm", "link-1-1.x86_64.rpm", "deeper", "notes.txt"]
+            [
+                "evil\\n.rpm",
+                "fake-1-1.x86_64.rpm",
+                "fifo-1-1.x86_64.rpm",
+                "hole-1-1.x86_64.rpm",
+                "link-1-1.x86_64.rpm",
+                "deeper",
+                "notes.txt"
+            ]
         );
     }
 

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
 
 use sandbox::Outcome;
 
+use super::ResultDir;
 use crate::verdict::Stage;
 
 /// One of the logs that commands write to.
@@ -43,8 +43,8 @@ impl Logs {
     /// # Errors
     ///
     /// A file cannot be made.
-    pub fn create(directory: &Path) -> io::Result<Logs> {
-        let file = |name: &str| File::create(directory.join(name));
+    pub fn create(directory: &ResultDir) -> io::Result<Logs> {
+        let file = |name: &str| directory.create(name);
         Ok(Logs {
             build: Some(RefCell::new(file("build.log")?)),
             root: Some(RefCell::new(RootLog { file: file("root.log")?, partial: Vec::new() })),

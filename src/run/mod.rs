@@ -3,6 +3,7 @@
 mod cancel;
 mod events;
 mod logs;
+mod results;
 mod tail;
 
 use std::cell::{Cell, RefCell};
@@ -14,6 +15,7 @@ use serde::Serialize;
 pub use cancel::Cancel;
 pub use events::{Event, Sink};
 pub use logs::{Log, Logs};
+pub use results::{Pending, ResultDir};
 pub use tail::{Lines, plain};
 
 use crate::verdict::{Class, Failure, Stage, status};
@@ -84,6 +86,8 @@ impl Runner {
         work: impl FnOnce(&StageRun<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let started = std::time::Instant::now();
+        // Names of packages are part of it, and they come from outside.
+        let what = &plain(what);
         self.logs.state(&format!("Start: {what}"));
         self.sink.send(&Event::StageStarted { stage, what: what.to_owned() });
         let run = StageRun {
@@ -103,9 +107,22 @@ impl Runner {
             success: result.is_ok(),
         });
         let isolation = run.isolation.into_inner();
+        self.log_isolation(stage, &isolation);
         self.records.borrow_mut().push(StageRecord { name: stage, seconds, usage, isolation });
         self.logs.state(&format!("Finish: {what}"));
         result
+    }
+
+    /// Layers that were not fully enforced are told in the log, not only in the outcome.
+    fn log_isolation(&self, stage: Stage, isolation: &BTreeMap<Layer, Enforcement>) {
+        for (layer, enforcement) in isolation {
+            let (how, reason) = match enforcement {
+                Enforcement::Full => continue,
+                Enforcement::Partial(reason) => ("partly enforced", reason),
+                Enforcement::Off(reason) => ("off", reason),
+            };
+            self.logs.note(Log::Root, stage, &format!("isolation: {layer:?} {how}: {reason}"));
+        }
     }
 
     /// What the stages so far took.

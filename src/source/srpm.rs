@@ -27,7 +27,7 @@ pub enum SourcePackageError {
     #[error("{} is a binary package; a source package is needed", .0.display())]
     Binary(PathBuf),
     /// A name that leads out of the directory of sources.
-    #[error("{} contains the file name {name:?}, which is not a plain name", path.display())]
+    #[error("{} contains the name {name:?}, which is not a plain one", path.display())]
     UnsafeName {
         /// The file.
         path: PathBuf,
@@ -75,7 +75,18 @@ impl SourcePackage {
         let [spec] = specs.as_slice() else {
             return Err(SourcePackageError::Specs { path: path.to_owned(), count: specs.len() });
         };
-        let field = |value: Result<&str, rpm::Error>| value.map(str::to_owned).map_err(header);
+        let field = |value: Result<&str, rpm::Error>| {
+            let value = value.map_err(header)?;
+            // What rpm allows. The name is shown, and becomes a part of file names.
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"._+-~^".contains(&b);
+            match !value.is_empty() && value.bytes().all(plain) {
+                true => Ok(value.to_owned()),
+                false => Err(SourcePackageError::UnsafeName {
+                    path: path.to_owned(),
+                    name: value.to_owned(),
+                }),
+            }
+        };
         Ok(SourcePackage {
             nvr: format!(
                 "{}-{}-{}",

@@ -33,11 +33,17 @@ pub fn stage(source: &Source, directory: &Path) -> Result<(), StageError> {
         Source::Spec { spec, sources } => {
             let specs = directory.join("SPECS");
             let name = spec.file_name().unwrap_or_default();
-            attempt("make", &specs, fs::create_dir_all(&specs))?;
+            make_directory(&specs)?;
             copy_file(spec, &specs.join(name))?;
             copy_tree(sources, &directory.join("SOURCES"), 0)
         }
     }
+}
+
+/// Makes a directory that everybody can read, whatever the umask says.
+fn make_directory(path: &Path) -> Result<(), StageError> {
+    attempt("make", path, fs::create_dir_all(path))?;
+    attempt("open", path, fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
 }
 
 fn copy_tree(from: &Path, to: &Path, depth: usize) -> Result<(), StageError> {
@@ -45,8 +51,7 @@ fn copy_tree(from: &Path, to: &Path, depth: usize) -> Result<(), StageError> {
         let deep = io::Error::other("the directories are nested too deeply");
         return Err(StageError { action: "copy", path: from.to_owned(), source: deep });
     }
-    attempt("make", to, fs::create_dir_all(to))?;
-    attempt("open", to, fs::set_permissions(to, fs::Permissions::from_mode(0o755)))?;
+    make_directory(to)?;
     for entry in attempt("read", from, fs::read_dir(from))? {
         let entry = attempt("read", from, entry)?;
         let (path, target) = (entry.path(), to.join(entry.file_name()));

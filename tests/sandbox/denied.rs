@@ -91,27 +91,16 @@ fn attempts(mode: Mode) {
     assert_ne!(sysrq["write-open:/proc/sysrq-trigger"], "ok");
 }
 
-/// A user namespace of its own gives a command capabilities again, but only over what it makes
-/// itself: everything that came with the sandbox stays as it is.
+/// A user namespace of its own would give a command capabilities again, and with them the parts
+/// of the kernel that only root reaches.
 fn nested_namespaces(mode: Mode) {
-    let attempts = [
-        ("nested:mount-tmpfs", "ok"),
-        ("nested:mount-proc", "EPERM"),
-        ("nested:umount:/proc", "EINVAL"),
-        ("nested:umount:/proc/keys", "EINVAL"),
-        ("nested:umount:/tmp", "EINVAL"),
-        ("nested:remount-writable:/", "EPERM"),
-        ("nested:create-in:/usr", "EROFS"),
-        ("nested:open:/proc/1/mem", "EACCES"),
-        ("nested:readlink:/proc/1/exe", "EACCES"),
-        ("nested:sethostname", "EPERM"),
-        ("nested:socket-raw", "EPERM"),
-        ("nested:bpf", "EPERM"),
-    ];
-    let names: Vec<&str> = ["try"].into_iter().chain(attempts.map(|(name, _)| name)).collect();
-    let seen = Run::new(mode).probe(&names);
-    for (name, promised) in attempts {
-        assert_eq!(seen[name], promised, "{name}");
+    let attempts = ["mount-tmpfs", "umount:/proc/keys", "create-in:/tmp", "socket-raw"];
+    let names: Vec<String> = attempts.iter().map(|name| format!("nested:{name}")).collect();
+    let arguments: Vec<&str> =
+        ["try"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let seen = Run::new(mode).probe(&arguments);
+    for name in &names {
+        assert_eq!(seen[name.as_str()], "EPERM", "{name}");
     }
 }
 
