@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -16,6 +17,8 @@ use crate::fixture::{Fixture, Kind, USER, directory_of, fixture, repository};
 /// Longer than anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(240);
 
+static MARKERS: AtomicU32 = AtomicU32::new(0);
+
 pub(crate) struct Case {
     pub(crate) fixture: &'static Fixture,
     pub(crate) kind: Kind,
@@ -24,6 +27,8 @@ pub(crate) struct Case {
     pub(crate) store: PathBuf,
     /// What the program and its user's identity are started by.
     pub(crate) prefix: Vec<String>,
+    /// A number that no other test has, for arguments of what specs start.
+    pub(crate) marker: String,
     /// Process ids that the program has had.
     pub(crate) pids: RefCell<Vec<i32>>,
 }
@@ -83,6 +88,7 @@ impl Case {
             dir,
             store,
             prefix: Vec::new(),
+            marker: (700_000_000 + MARKERS.fetch_add(1, Ordering::Relaxed)).to_string(),
             pids: RefCell::default(),
         }
     }
@@ -120,7 +126,8 @@ impl Case {
     pub(crate) fn build_args(&self, spec: &str) -> Vec<String> {
         let empty = self.fixture.base.join("empty");
         let result = self.result("result");
-        ["build", "-r", &self.config(), "--spec", &self.spec(spec)]
+        let marker = format!("marker {}", self.marker);
+        ["build", "-r", &self.config(), "--spec", &self.spec(spec), "-D", &marker]
             .into_iter()
             .chain(["--sources", &empty.display().to_string()])
             .chain(["--resultdir", &result.display().to_string()])

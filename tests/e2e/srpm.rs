@@ -121,7 +121,7 @@ fn names_that_lead_out() {
         let name = format!("{name:x<width$}", width = SOURCE.len());
         let package = case.file("names.src.rpm", &patched(&bytes, SOURCE, &name));
         let run = refused(&case, &package, "the source package is not usable");
-        run.tells("which is not a plain name");
+        run.tells("which is not a plain one");
         assert!(!run.stderr.contains('\x1b'), "{run:?}");
     }
     // A spec that is none, and two of them.
