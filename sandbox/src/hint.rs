@@ -25,8 +25,9 @@ pub(crate) fn hint(step: &str, errno: i32, host: &HostFacts) -> Option<String> {
     }
     if step.starts_with("run ") && step.contains("id") && errno == Errno::EPERM {
         return Some(
-            "check the ranges in /etc/subuid and /etc/subgid, and that newuidmap and newgidmap \
-             have their setuid bit or capabilities"
+            "check the ranges in /etc/subuid and /etc/subgid, that newuidmap and newgidmap have \
+             their setuid bit or capabilities, and that a service that calls this program does not \
+             set NoNewPrivileges="
                 .to_owned(),
         );
     }

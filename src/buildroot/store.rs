@@ -146,6 +146,9 @@ fn private_directory(path: &Path) -> io::Result<()> {
 fn check_owner(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let metadata = fs::symlink_metadata(path)?;
+    if metadata.is_symlink() {
+        return Err(io::Error::other("it is a symbolic link; name the directory itself"));
+    }
     if !metadata.is_dir() || metadata.uid() != nix::unistd::geteuid().as_raw() {
         return Err(io::Error::other("it is not a directory that belongs to this user"));
     }

@@ -1,5 +1,6 @@
 //! `albs-node build`.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::args;
@@ -108,6 +109,15 @@ fn print_plan(setup: &Setup, request: &BuildRequest) -> Result<(), CliError> {
 fn sources(args: &args::Build) -> Result<Vec<Source>, CliError> {
     if let (Some(spec), Some(sources)) = (&args.spec, &args.sources) {
         return Ok(vec![Source::Spec { spec: existing(spec)?, sources: existing(sources)? }]);
+    }
+    // Each gets a result directory of its name.
+    let name = |path: &PathBuf| path.file_name().map(OsStr::to_owned);
+    if let Some(path) = args.packages.iter().enumerate().find_map(|(index, path)| {
+        args.packages[..index].iter().any(|earlier| name(earlier) == name(path)).then_some(path)
+    }) {
+        let message = format!("two source packages are called {}", path.display());
+        let hint = Some("build them one after the other".to_owned());
+        return Err(CliError::new(status::COMMAND_LINE, message, hint));
     }
     args.packages.iter().map(|path| existing(path).map(Source::Srpm)).collect()
 }

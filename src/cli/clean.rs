@@ -45,21 +45,29 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
             }
         }
     }
+    let mut worst = Ok(0);
     for name in &names {
-        match remove::remove_root(&context, &program, &store, name).map_err(store_error)? {
-            Removed::Gone => print(format_args!("removed {name}")),
-            Removed::InUse => {
-                return Err(CliError::new(
-                    status::LOCKED,
-                    format!("the buildroot {name} is in use"),
-                    Some("wait for its builds and shells to end".to_owned()),
-                ));
+        let error = match remove::remove_root(&context, &program, &store, name) {
+            Ok(Removed::Gone) => {
+                print(format_args!("removed {name}"));
+                continue;
             }
-            Removed::Failed(reason) => {
+            Ok(Removed::InUse) => CliError::new(
+                status::LOCKED,
+                format!("the buildroot {name} is in use"),
+                Some("wait for its builds and shells to end".to_owned()),
+            ),
+            Ok(Removed::Failed(reason)) => {
                 let message = format!("cannot remove the buildroot {name}: {reason}");
-                return Err(CliError::new(status::ROOT, message, None));
+                CliError::new(status::ROOT, message, None)
             }
+            Err(error) => store_error(error),
+        };
+        // The others are removed all the same; the first failure is the one that is told last.
+        match worst {
+            Ok(_) => worst = Err(error),
+            Err(_) => error.print(),
         }
     }
-    Ok(0)
+    worst
 }
