@@ -88,7 +88,12 @@ impl Case {
             dir,
             store,
             prefix: Vec::new(),
-            marker: (700_000_000 + MARKERS.fetch_add(1, Ordering::Relaxed)).to_string(),
+            // Of this process: other runs of the tests may go on beside it.
+            marker: format!(
+                "7{}{:03}",
+                std::process::id(),
+                MARKERS.fetch_add(1, Ordering::Relaxed)
+            ),
             pids: RefCell::default(),
         }
     }

@@ -97,7 +97,8 @@ impl Case {
     /// mounts have no name.
     fn mount(&self, mounts: &str) -> Option<String> {
         // The root of a mount is a path in its file system, so no complete path is looked for.
-        let own = format!("/cases/{}-{:?}/store/", self.name, self.kind);
+        let run = self.fixture.base.file_name().unwrap_or_default().display();
+        let own = format!("/{run}/cases/{}-{:?}/store/", self.name, self.kind);
         mounts.lines().find(|line| line.contains(&own)).map(str::to_owned)
     }
 }
