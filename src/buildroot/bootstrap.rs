@@ -61,13 +61,13 @@ pub fn ensure(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Root, Failure> {
     let lock_path = lock_path(env, &key);
     let mut reused = true;
     loop {
-        let lock = take(stage, &lock_path, LockKind::Shared)?;
+        let lock = take(stage, &lock_path, LockKind::Shared, "buildroot")?;
         if let Some(info) = read_info(&dir) {
             let tree = dir.join(TREE);
             return Ok(Root { key, tree, info, reused, lock });
         }
         drop(lock);
-        let _alone = take(stage, &lock_path, LockKind::Exclusive)?;
+        let _alone = take(stage, &lock_path, LockKind::Exclusive, "buildroot")?;
         if read_info(&dir).is_none() {
             reused = false;
             make(env, stage, &dir)?;
@@ -80,12 +80,18 @@ pub(super) fn lock_path(env: &Env<'_>, key: &str) -> PathBuf {
     env.store.roots().join(format!("{key}.lock"))
 }
 
-/// Takes a lock, waiting for whoever holds it until the build is cancelled.
-pub(crate) fn take(stage: &StageRun<'_>, path: &Path, kind: LockKind) -> Result<Lock, Failure> {
+/// Takes a lock, waiting for whoever holds it until the build is cancelled. `what` it is on is
+/// told then.
+pub(crate) fn take(
+    stage: &StageRun<'_>,
+    path: &Path,
+    kind: LockKind,
+    what: &str,
+) -> Result<Lock, Failure> {
     let mut told = false;
     let mut wait = || {
         if !told {
-            stage.note("waiting for another process that works on this buildroot");
+            stage.note(&format!("waiting for another process that uses the {what}"));
             told = true;
         }
         !stage.is_cancelled()

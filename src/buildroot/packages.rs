@@ -73,7 +73,7 @@ fn run_once(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Resul
 /// processes, which mean nothing in another sandbox.
 fn lock_cache(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Lock, Failure> {
     let path = env.store.caches().join(format!("{}.lock", env.key));
-    super::bootstrap::take(stage, &path, LockKind::Exclusive)
+    super::bootstrap::take(stage, &path, LockKind::Exclusive, "package cache")
 }
 
 fn manager_spec(

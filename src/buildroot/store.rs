@@ -83,6 +83,11 @@ impl Store {
         Ok(store)
     }
 
+    /// The store at `path`, which may not exist: to look at.
+    pub fn at(path: PathBuf) -> Store {
+        Store { path }
+    }
+
     /// The default place: `/var/lib/albs-node` for root, else below the user's cache directory.
     pub fn default_path(uid: u32, cache_home: Option<PathBuf>, home: Option<PathBuf>) -> PathBuf {
         if uid == 0 {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sandbox::spec::Root as SandboxRoot;
 use sandbox::{Exit, Sandbox};
 
-use super::bootstrap::{Root, store_failure};
+use super::bootstrap::{self, Root, store_failure};
 use super::store::{self, Lock, LockKind, attempt};
 use super::{Env, maintenance, remove};
 use crate::helper::Task;
@@ -40,7 +40,8 @@ impl Workspace {
         let id = format!("{}.{}", std::process::id(), jiff::Timestamp::now().as_nanosecond());
         let dir = env.store.builds().join(id.replace('.', "-"));
         // Of our own, so nobody holds it.
-        let lock = super::bootstrap::take(stage, &dir.with_extension("lock"), LockKind::Exclusive)?;
+        let lock_path = dir.with_extension("lock");
+        let lock = bootstrap::take(stage, &lock_path, LockKind::Exclusive, "workspace")?;
         let made = attempt("make the workspace", &dir, store::shared_directory(&dir));
         let mut workspace =
             Workspace { dir, base: root.tree.clone(), copied: false, lock: Some(lock) };

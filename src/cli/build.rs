@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::args;
 use super::error::CliError;
 use super::output::{bytes, cost, print, sink};
-use super::setup::Setup;
+use super::setup::{Setup, StoreUse};
 use super::signals;
 use crate::build::outcome::BuildOutcome;
 use crate::build::{self, BuildRequest};
@@ -16,7 +16,8 @@ use crate::verdict::status;
 
 pub(super) fn run(args: &args::Build) -> Result<u8, CliError> {
     let sources = sources(args)?;
-    let setup = Setup::new(&args.common, args.limits.to_limits())?;
+    let store = if args.plan { StoreUse::Look } else { StoreUse::Make };
+    let setup = Setup::new(&args.common, args.limits.to_limits(), store)?;
     let cancel = Cancel::default();
     let _signals = signals::cancel(cancel.clone());
     let several = sources.len() > 1;

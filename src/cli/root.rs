@@ -10,7 +10,7 @@ use sandbox::{Exit, Sandbox};
 use super::args::{self, Common};
 use super::error::CliError;
 use super::output::{print, sink};
-use super::setup::Setup;
+use super::setup::{Setup, StoreUse};
 use super::signals::{self, Forwarding};
 use crate::buildroot::bootstrap::{self, Root};
 use crate::buildroot::store::{self, LockKind};
@@ -115,7 +115,7 @@ fn with_root<T>(
     common: &Common,
     work: impl FnOnce(&Env<'_>, Forwarding, &Root) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
-    let setup = Setup::new(common, Limits::default())?;
+    let setup = Setup::new(common, Limits::default(), StoreUse::Make)?;
     let cancel = Cancel::default();
     let signals = signals::cancel(cancel.clone());
     let runner = setup.runner(cancel, sink(common), Logs::none());
@@ -135,7 +135,7 @@ fn open_lasting(
 ) -> Result<Lasting, crate::verdict::Failure> {
     let dir = env.store.sessions().join(&root.key);
     let path = env.store.sessions().join(format!("{}.lock", root.key));
-    let lock = bootstrap::take(stage, &path, LockKind::Exclusive)?;
+    let lock = bootstrap::take(stage, &path, LockKind::Exclusive, "shell of this buildroot")?;
     Ok((lock, Workspace::lasting(env, stage, root, dir)?))
 }
 

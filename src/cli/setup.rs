@@ -33,8 +33,21 @@ pub(super) struct Setup {
     key: String,
 }
 
+/// What a command does with the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StoreUse {
+    /// Works in it; it is made if missing, and swept.
+    Make,
+    /// Looks at what is there.
+    Look,
+}
+
 impl Setup {
-    pub(super) fn new(common: &Common, limits: Limits) -> Result<Setup, CliError> {
+    pub(super) fn new(
+        common: &Common,
+        limits: Limits,
+        store_use: StoreUse,
+    ) -> Result<Setup, CliError> {
         let host = HostFacts::probe();
         let view = host_view(&host)?;
         let config = load_config(common, view.clone())?;
@@ -48,7 +61,10 @@ impl Setup {
         let releasever = options.releasever.as_deref();
         let visible = dnf::visible_paths(&options.dnf_conf, &options.repo_arch, releasever);
         check_visible(&visible)?;
-        let store = open_store(&common.store, &host)?;
+        let store = match store_use {
+            StoreUse::Make => open_store(&common.store, &host)?,
+            StoreUse::Look => Store::at(store_path(&common.store, &host)),
+        };
         let context = Context {
             build_user: User {
                 uid: options.chrootuid.filter(|uid| *uid > 0).unwrap_or(BUILD_USER.uid),
@@ -60,8 +76,10 @@ impl Setup {
             host,
         };
         let program = own_program()?;
-        sandbox::cgroup::sweep(&context.host.cgroup);
-        remove::sweep(&context, &program, &store);
+        if store_use == StoreUse::Make {
+            sandbox::cgroup::sweep(&context.host.cgroup);
+            remove::sweep(&context, &program, &store);
+        }
         let ids = context.ids(User::ROOT);
         let key = KeyParts::new(&options, &ids, context.build_user, &visible).key();
         Ok(Setup { options, store, context, manager, program, visible, key })
@@ -146,11 +164,14 @@ fn check_visible(visible: &[PathBuf]) -> Result<(), CliError> {
 }
 
 pub(super) fn open_store(args: &StoreArgs, host: &HostFacts) -> Result<Store, CliError> {
-    let path = args.store.clone().unwrap_or_else(|| {
+    Store::open(&store_path(args, host)).map_err(store_error)
+}
+
+fn store_path(args: &StoreArgs, host: &HostFacts) -> PathBuf {
+    args.store.clone().unwrap_or_else(|| {
         let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         Store::default_path(host.uid, cache, std::env::home_dir())
-    });
-    Store::open(&path).map_err(store_error)
+    })
 }
 
 pub(super) fn store_error(error: StoreError) -> CliError {
