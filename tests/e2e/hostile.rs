@@ -59,6 +59,14 @@ fn only_packages_are_collected() {
     }
 }
 
+/// rpm reads the macro file of whoever starts it; that of the build user belongs to the build.
+#[test]
+fn macros_of_a_build_are_not_run_by_root() {
+    let Some(case) = Case::shared(Kind::Subids, "macros") else { return };
+    case.build("bad/macros", &[]).succeeds();
+    case.nothing_left();
+}
+
 #[test]
 fn a_mess_is_removed() {
     for kind in [Kind::Subids, Kind::NoSubids] {
