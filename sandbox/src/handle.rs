@@ -116,7 +116,7 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// A system call of the parent fails, or the control group cannot be removed.
+    /// A system call of the parent fails.
     pub fn wait(mut self, output: &mut dyn FnMut(&[u8])) -> Result<Outcome, SandboxError> {
         let mut reports = Reports::default();
         let mut capture = self.capture.take();

@@ -7,8 +7,8 @@ use std::path::Path;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::buildroot::Env;
 use crate::buildroot::workspace::Workspace;
+use crate::buildroot::{Env, maintenance};
 use crate::helper::{MANIFEST, Manifest, Task, is_package_name};
 use crate::run::{ResultDir, StageRun, plain};
 use crate::verdict::{Class, Failure, classify_command, status};
@@ -53,13 +53,9 @@ pub(super) fn collect(
     let failed = |message: String, source: Option<Box<dyn std::error::Error + Send + Sync>>| {
         Failure::infrastructure(stage.stage, status::RESULTDIR, message, source)
     };
-    let text = serde_json::to_string(&task).map_err(|error| {
-        failed("the collection could not be planned".into(), Some(error.into()))
-    })?;
     let mut spec =
-        env.context.maintenance(stage.stage.as_str(), &env.program, &trees, &[&text]).map_err(
-            |error| failed("the collection could not be planned".into(), Some(error.into())),
-        )?;
+        maintenance::spec(&env.context, &env.program, stage.stage.as_str(), &task, &trees)
+            .map_err(|error| failed("the collection could not be planned".into(), Some(error)))?;
     spec.stdio.stderr = sandbox::spec::Stdout::Null;
     spec.timeout_ms = Some(COLLECT_TIMEOUT_MS);
 

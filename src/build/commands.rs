@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::mock_config::MockOptions;
+use crate::source::Source;
 
 /// Directory of rpmbuild inside the buildroot.
 pub fn top_directory(options: &MockOptions) -> String {
@@ -15,14 +16,22 @@ pub fn originals(options: &MockOptions) -> String {
     format!("{}/originals", top_directory(options))
 }
 
+/// Brings a source to where rpmbuild looks.
+pub fn take_source(options: &MockOptions, source: &Source) -> Vec<String> {
+    match source {
+        Source::Srpm(_) => unpack(options),
+        Source::Spec { .. } => copy_sources(options),
+    }
+}
+
 /// Unpacks the source package that was given.
-pub fn unpack(options: &MockOptions) -> Vec<String> {
+fn unpack(options: &MockOptions) -> Vec<String> {
     let package = format!("{}/source.src.rpm", originals(options));
     ["rpm", "-Uvh", "--nodeps", &package].map(str::to_owned).to_vec()
 }
 
 /// Copies a spec and its sources to where rpmbuild looks.
-pub fn copy_sources(options: &MockOptions) -> Vec<String> {
+fn copy_sources(options: &MockOptions) -> Vec<String> {
     let (from, to) = (originals(options), top_directory(options));
     ["cp", "-R", "--", &format!("{from}/SPECS"), &format!("{from}/SOURCES"), &format!("{to}/")]
         .map(str::to_owned)

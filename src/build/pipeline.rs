@@ -206,10 +206,7 @@ impl Build<'_> {
                 Some(error.into()),
             )
         })?;
-        let unpack = match self.request.source {
-            Source::Srpm(_) => commands::unpack(options),
-            Source::Spec { .. } => commands::copy_sources(options),
-        };
+        let unpack = commands::take_source(options, &self.request.source);
         let visible = Mount::Bind {
             source: inputs,
             destination: commands::originals(options).into(),
@@ -255,7 +252,7 @@ impl Build<'_> {
             what: "installing build dependencies",
         };
         packages::run(env, stage, &request)?;
-        let installed = packages::installed(env, stage, self.workspace.root(), Vec::new())?;
+        let installed = packages::installed(env, stage, self.workspace.root())?;
         let text: String = installed.iter().flat_map(|line| [line, "\n"]).collect();
         self.results.write("installed_pkgs.log", text.as_bytes()).map_err(|error| {
             let message = "installed_pkgs.log could not be written";

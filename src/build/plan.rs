@@ -7,7 +7,7 @@ use sandbox::spec::{Limits, Network, User};
 use serde::Serialize;
 
 use super::{BuildRequest, commands};
-use crate::buildroot::Env;
+use crate::buildroot::{Env, dnf};
 use crate::profile::{Profile, ProfileError, ProfileName};
 use crate::source::Source;
 use crate::verdict::Stage;
@@ -74,7 +74,7 @@ pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPl
             commands,
         })
     };
-    let operations = (options.opstimeout > 0).then_some(options.opstimeout * 1000);
+    let operations = dnf::timeout_ms(options);
     let setup = match exists {
         true => Vec::new(),
         false => crate::buildroot::bootstrap::setup_commands(options)
@@ -82,14 +82,13 @@ pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPl
             .map(|command| env.manager.command_line(options, command))
             .collect(),
     };
-    let unpack = match request.source {
-        Source::Srpm(_) => commands::unpack(options),
-        Source::Spec { .. } => commands::copy_sources(options),
-    };
     let dependencies = env
         .manager
         .command_line(options, &commands::build_dependencies(super::pipeline::PACKAGE_PLACE));
-    let source = vec![unpack, commands::build_source(options, spec)];
+    let source = vec![
+        commands::take_source(options, &request.source),
+        commands::build_source(options, spec),
+    ];
     let binary = vec![commands::build_binary(options, spec)];
     Ok(BuildPlan {
         config: options.root.clone(),

@@ -177,7 +177,7 @@ fn fill(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> 
         },
         &[(tree.clone(), BUILDROOT.into(), false)],
     )?;
-    let installed = packages::installed(env, stage, root(), Vec::new())?;
+    let installed = packages::installed(env, stage, root())?;
     if installed.is_empty() {
         return Err(Failure::infrastructure(
             stage.stage,
@@ -239,7 +239,7 @@ fn database_path(
     root: SandboxRoot,
 ) -> Result<String, Failure> {
     let argv = ["rpm", "--eval", "%{_dbpath}"].map(str::to_owned).to_vec();
-    let output = packages::query(env, stage, root, Vec::new(), argv)?;
+    let output = packages::query(env, stage, root, argv)?;
     let path = output.lines().last().unwrap_or_default().trim();
     if path.starts_with('/') && !path.contains("..") {
         Ok(path.to_owned())
@@ -257,7 +257,7 @@ fn tools(
 ) -> Result<BTreeMap<String, String>, Failure> {
     let mut tools = BTreeMap::new();
     let argv = ["rpm", "--version"].map(str::to_owned).to_vec();
-    let rpm = packages::query(env, stage, root.clone(), Vec::new(), argv)?;
+    let rpm = packages::query(env, stage, root.clone(), argv)?;
     tools.insert("rpm".to_owned(), first_line(&rpm));
     if let Some(version) = packages::manager_version(env, stage, root)? {
         tools.insert(env.manager.kind.to_owned(), version);

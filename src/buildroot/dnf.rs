@@ -114,6 +114,11 @@ impl PackageManager {
     }
 }
 
+/// Time limit of one call in milliseconds, if the config has one.
+pub fn timeout_ms(options: &MockOptions) -> Option<u64> {
+    (options.opstimeout > 0).then_some(options.opstimeout * 1000)
+}
+
 /// Files for the sandbox of the package manager: its configuration, variables, and the macros
 /// of the rpm library that installs.
 pub fn files(options: &MockOptions, dbpath: &str) -> Vec<(PathBuf, String)> {

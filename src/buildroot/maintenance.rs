@@ -11,7 +11,7 @@ use crate::run::{Log, StageRun};
 use crate::verdict::{Failure, classify_helper, status};
 
 /// Trees that a task works on: host path, place inside, read-only.
-pub(super) type Trees = [(PathBuf, PathBuf, bool)];
+pub(crate) type Trees = [(PathBuf, PathBuf, bool)];
 
 /// Runs a task as part of a stage; what it complains of goes to `root.log`.
 pub(super) fn run(
@@ -55,7 +55,8 @@ pub(super) fn run_always(
     Err(format!("{}: {said}", outcome.exit))
 }
 
-pub(super) fn spec(
+/// The sandbox of a task.
+pub(crate) fn spec(
     context: &Context,
     program: &Path,
     name: &str,

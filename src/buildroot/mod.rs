@@ -3,7 +3,7 @@
 pub mod bootstrap;
 pub mod dnf;
 pub mod key;
-mod maintenance;
+pub(crate) mod maintenance;
 pub mod packages;
 pub mod remove;
 pub mod sandboxes;

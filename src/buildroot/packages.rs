@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use sandbox::SandboxSpec;
-use sandbox::spec::{Mount, Root};
+use sandbox::spec::Root;
 
 use super::sandboxes::PackageManagerInputs;
 use super::store::{Lock, LockKind};
@@ -55,7 +55,7 @@ pub fn run(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Result
 fn run_once(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Result<(), Failure> {
     let argv = env.manager.command_line(env.options, request.command);
     let mut spec = manager_spec(env, stage, request, argv)?;
-    spec.timeout_ms = (env.options.opstimeout > 0).then_some(env.options.opstimeout * 1000);
+    spec.timeout_ms = dnf::timeout_ms(env.options);
     let limits = spec.limits.clone();
     let _lock = lock_cache(env, stage)?;
     let finished = stage.sandbox(&spec, Log::Root)?;
@@ -129,15 +129,10 @@ pub fn manager_version(
 /// # Errors
 ///
 /// rpm failed.
-pub fn installed(
-    env: &Env<'_>,
-    stage: &StageRun<'_>,
-    root: Root,
-    mounts: Vec<Mount>,
-) -> Result<Vec<String>, Failure> {
+pub fn installed(env: &Env<'_>, stage: &StageRun<'_>, root: Root) -> Result<Vec<String>, Failure> {
     let format = "%{nevra} %{buildtime} %{size} %{pkgid} %{installtime}\\n";
     let argv = ["rpm", "-qa", "--qf", format].map(str::to_owned).to_vec();
-    let output = query(env, stage, root, mounts, argv)?;
+    let output = query(env, stage, root, argv)?;
     let mut lines: Vec<String> =
         output.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
     lines.sort();
@@ -153,7 +148,6 @@ pub fn query(
     env: &Env<'_>,
     stage: &StageRun<'_>,
     root: Root,
-    mounts: Vec<Mount>,
     argv: Vec<String>,
 ) -> Result<String, Failure> {
     let what = format!("asking {}", argv[0]);
@@ -162,7 +156,7 @@ pub fn query(
     environment.insert("HOME".to_owned(), "/root".to_owned());
     let spec = env
         .context
-        .chroot(stage.stage.as_str(), ProfileName::Query, root, mounts, &environment, argv)
+        .chroot(stage.stage.as_str(), ProfileName::Query, root, Vec::new(), &environment, argv)
         .map_err(|error| {
             let message = format!("{what} could not be planned");
             Failure::infrastructure(stage.stage, status::GENERIC, message, Some(Box::new(error)))

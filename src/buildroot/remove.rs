@@ -99,6 +99,17 @@ fn entries(dir: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
+/// Removes a workspace and its lock, which the caller holds.
+pub(super) fn remove_workspace(
+    context: &Context,
+    program: &Path,
+    dir: &Path,
+) -> Result<(), String> {
+    remove_trees(context, program, dir, &super::workspace::TREES)?;
+    let _ = fs::remove_file(dir.with_extension("lock"));
+    Ok(())
+}
+
 /// Removes what killed builds have left: their locks are free. A lock alone is what a build leaves
 /// that was killed before it made its workspace.
 pub fn sweep(context: &Context, program: &Path, store: &Store) {
@@ -109,8 +120,7 @@ pub fn sweep(context: &Context, program: &Path, store: &Store) {
         let lock_path = dir.with_extension("lock");
         let lock = store::lock(&lock_path, LockKind::Exclusive, &mut store::do_not_wait);
         let Ok(Some(_lock)) = lock else { continue };
-        if remove_trees(context, program, &dir, &super::workspace::TREES).is_ok() {
-            let _ = fs::remove_file(&lock_path);
-        }
+        // What cannot be removed now is tried again at the next start.
+        let _ = remove_workspace(context, program, &dir);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sandbox::spec::Root as SandboxRoot;
 use sandbox::{Exit, Sandbox};
@@ -185,7 +185,7 @@ impl Workspace {
 
     /// Removes everything. A failure is told, not returned: the build's own result counts more.
     pub fn remove(mut self, env: &Env<'_>) {
-        if let Err(error) = remove_workspace(env, &self.dir) {
+        if let Err(error) = remove::remove_workspace(&env.context, &env.program, &self.dir) {
             let text = format!("the workspace was not removed: {error}");
             env.runner
                 .sink
@@ -193,12 +193,6 @@ impl Workspace {
         }
         self.lock.take();
     }
-}
-
-fn remove_workspace(env: &Env<'_>, dir: &Path) -> Result<(), String> {
-    remove::remove_trees(&env.context, &env.program, dir, &TREES)?;
-    let _ = fs::remove_file(dir.with_extension("lock"));
-    Ok(())
 }
 
 fn own_fault(stage: &StageRun<'_>, error: Box<dyn std::error::Error + Send + Sync>) -> Failure {

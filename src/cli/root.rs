@@ -46,16 +46,15 @@ pub(super) fn install(args: &args::Install) -> Result<u8, CliError> {
             }
         }
         env.runner.stage(Stage::Install, "installing packages", |stage| {
-            with_lasting(env, stage, root, |workspace| {
-                let request = packages::Request {
-                    root: workspace.root(),
-                    dbpath: &root.info.dbpath,
-                    command: &command,
-                    visible: &visible,
-                    what: "installing packages",
-                };
-                packages::run(env, stage, &request)
-            })
+            let (_lock, workspace) = open_lasting(env, stage, root)?;
+            let request = packages::Request {
+                root: workspace.root(),
+                dbpath: &root.info.dbpath,
+                command: &command,
+                visible: &visible,
+                what: "installing packages",
+            };
+            packages::run(env, stage, &request)
         })?;
         Ok(())
     })?;
@@ -64,14 +63,10 @@ pub(super) fn install(args: &args::Install) -> Result<u8, CliError> {
 
 pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
     with_root(&args.common, |env, stops, root| {
-        let mut workspace = None;
-        let mut lock = None;
-        env.runner.stage(Stage::Install, "opening the buildroot", |stage| {
-            let (held, opened) = open_lasting(env, stage, root)?;
-            (lock, workspace) = (Some(held), Some(opened));
-            Ok(())
-        })?;
-        let Some(workspace) = workspace else { return Ok(status::ROOT) };
+        let (_lock, workspace) =
+            env.runner.stage(Stage::Install, "opening the buildroot", |stage| {
+                open_lasting(env, stage, root)
+            })?;
         let argv = match args.command.is_empty() {
             true => vec!["bash".to_owned(), "--login".to_owned()],
             false => args.command.clone(),
@@ -137,14 +132,4 @@ fn open_lasting(
     let path = env.store.sessions().join(format!("{}.lock", root.key));
     let lock = bootstrap::take(stage, &path, LockKind::Exclusive, "shell of this buildroot")?;
     Ok((lock, Workspace::lasting(env, stage, root, dir)?))
-}
-
-fn with_lasting<T>(
-    env: &Env<'_>,
-    stage: &crate::run::StageRun<'_>,
-    root: &Root,
-    work: impl FnOnce(&Workspace) -> Result<T, crate::verdict::Failure>,
-) -> Result<T, crate::verdict::Failure> {
-    let (_lock, workspace) = open_lasting(env, stage, root)?;
-    work(&workspace)
 }

@@ -173,8 +173,8 @@ pub fn classify_package_manager(
         retryable,
         source: None,
     };
-    let says = |patterns: &[&str]| tail.iter().find(|l| patterns.iter().any(|p| l.contains(p)));
-    Some(if says(&DISK_FULL).is_some() {
+    let says = |patterns: &[&str]| !matching(tail, patterns).is_empty();
+    Some(if says(&DISK_FULL) {
         with(
             Class::Resource,
             format!("{what} failed: the disk is full"),
@@ -182,14 +182,14 @@ pub fn classify_package_manager(
             false,
             Some(DISK_FULL_HINT),
         )
-    } else if says(&NO_PACKAGE).is_some() {
+    } else if says(&NO_PACKAGE) {
         let class = match stage {
             Stage::Install => Class::Dependency,
             _ => Class::Infrastructure,
         };
         let message = format!("{what} failed: a package is missing from the repositories");
         with(class, message, &NO_PACKAGE, false, None)
-    } else if says(&NO_REPOSITORY).is_some() {
+    } else if says(&NO_REPOSITORY) {
         with(
             Class::Infrastructure,
             format!("{what} failed: a repository cannot be reached"),
@@ -243,7 +243,8 @@ pub fn classify_rpmbuild(
     if let Some(failure) = classify_command(stage, what, outcome, limits) {
         return Some(Failure { section, evidence: evidence(tail), ..failure });
     }
-    let full = tail.iter().any(|line| DISK_FULL.iter().any(|pattern| line.contains(pattern)));
+    let full_lines = matching(tail, &DISK_FULL);
+    let full = !full_lines.is_empty();
     let (class, message) = match &section {
         _ if full => (Class::Resource, format!("{what} failed: the disk is full")),
         Some(section) => (Class::Package, format!("{what} failed in {section}")),
@@ -252,7 +253,7 @@ pub fn classify_rpmbuild(
     Some(Failure {
         stage,
         class,
-        evidence: if full { matching(tail, &DISK_FULL) } else { evidence(tail) },
+        evidence: if full { full_lines } else { evidence(tail) },
         section,
         message,
         hint: full.then(|| DISK_FULL_HINT.to_owned()),

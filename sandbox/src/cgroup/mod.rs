@@ -25,8 +25,8 @@ pub const PREFIX: &str = "albs-node.";
 #[derive(Debug, Clone, PartialEq)]
 pub struct CgroupPlan {
     version: Version,
-    /// Groups: controller (version 1; empty for version 2) and directory of the caller's group.
-    parents: Vec<(String, PathBuf)>,
+    /// Directories of the caller's groups, below which groups are made.
+    parents: Vec<PathBuf>,
     /// Values to write: directory index, file, value, whether it may fail.
     writes: Vec<Write>,
     /// Limits that were asked for as optional and cannot be enforced here.
@@ -175,7 +175,7 @@ impl Cgroup {
     pub fn create(plan: &CgroupPlan) -> Result<Cgroup, CgroupError> {
         let mut cgroup =
             Cgroup { version: plan.version, groups: Vec::new(), unenforced: Vec::new() };
-        for (_, parent) in &plan.parents {
+        for parent in &plan.parents {
             let parent = match plan.version {
                 Version::V2 => v2::prepare(parent, plan.may_move)?,
                 _ => parent.clone(),

@@ -17,18 +17,18 @@ pub(super) fn plan(
     limits: &Limits,
     facts: &CgroupFacts,
 ) -> Result<(), PlanError> {
-    for (controller, hierarchy) in &facts.v1 {
+    for (_, hierarchy) in &facts.v1 {
         let dir = hierarchy.own_directory();
         // Controllers may be mounted together, as cpu and cpuacct often are.
-        let known = plan.parents.iter().any(|(_, parent)| *parent == dir);
+        let known = plan.parents.contains(&dir);
         if hierarchy.writable && !known {
-            plan.parents.push((controller.clone(), dir));
+            plan.parents.push(dir);
             plan.version = Version::V1;
         }
     }
     let parent_of = |plan: &CgroupPlan, controller: &str| {
         let dir = facts.usable_v1(controller)?.own_directory();
-        plan.parents.iter().position(|(_, parent)| *parent == dir)
+        plan.parents.iter().position(|parent| *parent == dir)
     };
     let reason = if facts.v1.is_empty() && facts.v2.is_none() {
         "no control group hierarchy is mounted"

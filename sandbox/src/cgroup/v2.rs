@@ -26,7 +26,7 @@ pub(super) fn plan(
     facts: &CgroupFacts,
 ) -> Result<(), PlanError> {
     plan.version = Version::V2;
-    plan.parents.push((String::new(), own.own_directory()));
+    plan.parents.push(own.own_directory());
     let has = |controller: &str| own.controllers.iter().any(|c| c == controller);
     let mut write = |file, value: String, if_missing| {
         plan.writes.push(Write { parent: 0, file, value, if_missing });
