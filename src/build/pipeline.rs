@@ -10,8 +10,9 @@ use super::artifacts::{self, Artifact};
 use super::outcome::{BuildOutcome, BuildrootOutcome, SCHEMA};
 use super::{BuildRequest, commands, hw_info};
 use crate::buildroot::bootstrap::{self, Root};
+use crate::buildroot::tools::with_tools;
 use crate::buildroot::workspace::Workspace;
-use crate::buildroot::{Env, packages};
+use crate::buildroot::{Env, dnf, packages};
 use crate::profile::ProfileName;
 use crate::run::{Log, ResultDir, StageRun};
 use crate::source::{self, Source, SourcePackage};
@@ -243,21 +244,40 @@ impl Build<'_> {
 
     fn install(&self, stage: &StageRun<'_>, source_package: &Path) -> Result<(), Failure> {
         let env = self.env;
-        let command = commands::build_dependencies(PACKAGE_PLACE);
-        let request = packages::Request {
-            root: self.workspace.root(),
-            dbpath: &self.root.info.dbpath,
-            command: &command,
-            visible: &[(source_package.to_owned(), PathBuf::from(PACKAGE_PLACE))],
-            what: "installing build dependencies",
-        };
-        packages::run(env, stage, &request)?;
+        let update = vec!["update".to_owned()];
+        let dependencies = commands::build_dependencies(PACKAGE_PLACE);
+        let mut wanted = vec![("installing build dependencies", &dependencies)];
+        if self.may_be_outdated() {
+            wanted.insert(0, ("updating the buildroot", &update));
+        }
+        with_tools(env, stage, |tools| {
+            wanted.iter().try_for_each(|(what, command)| {
+                let request = packages::Request {
+                    tools,
+                    root: self.workspace.root(),
+                    dbpath: &self.root.info.dbpath,
+                    command,
+                    visible: &[(source_package.to_owned(), PathBuf::from(PACKAGE_PLACE))],
+                    what,
+                };
+                packages::run(env, stage, &request)
+            })
+        })?;
         let installed = packages::installed(env, stage, self.workspace.root())?;
         let text: String = installed.iter().flat_map(|line| [line, "\n"]).collect();
         self.results.write("installed_pkgs.log", text.as_bytes()).map_err(|error| {
             let message = "installed_pkgs.log could not be written";
             Failure::infrastructure(stage.stage, status::RESULTDIR, message, Some(error.into()))
         })
+    }
+
+    /// Whether there may be newer packages than those in the buildroot, and they are wanted. What
+    /// local repositories hold is part of the buildroot's key.
+    fn may_be_outdated(&self) -> bool {
+        let options = self.env.options;
+        self.root.reused
+            && options.update_before_build
+            && dnf::has_remote_repositories(&options.dnf_conf)
     }
 
     fn collect(&self, stage: &StageRun<'_>, progress: &mut Progress) -> Result<(), Failure> {

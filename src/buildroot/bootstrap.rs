@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::sandboxes::BUILDROOT;
 use super::store::{self, Lock, LockKind, StoreError, attempt};
+use super::tools::{self, Tools};
 use super::{Env, dnf, maintenance, packages};
 use crate::helper::{Account, Task};
-use crate::mock_config::MockOptions;
+use crate::mock_config::{MockOptions, ModuleOptions};
 use crate::run::StageRun;
 use crate::verdict::{Failure, Stage, status};
 
@@ -127,7 +128,7 @@ fn make(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> 
     discard(env, dir);
     attempt("make the directory of the buildroot", dir, store::shared_directory(dir))
         .map_err(failed)?;
-    let result = fill(env, stage, dir);
+    let result = tools::with_tools(env, stage, |tools| fill(env, stage, tools, dir));
     if result.is_err() {
         discard(env, dir);
     }
@@ -140,7 +141,7 @@ fn discard(env: &Env<'_>, dir: &Path) {
     }
 }
 
-fn fill(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> {
+fn fill(env: &Env<'_>, stage: &StageRun<'_>, tools: &Tools, dir: &Path) -> Result<(), Failure> {
     let tree = dir.join(TREE);
     let place = PathBuf::from("/run/albs-node/root-of-store");
     maintenance::run(
@@ -153,6 +154,7 @@ fn fill(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> 
 
     for command in &setup_commands(env.options) {
         let request = packages::Request {
+            tools,
             root: root(),
             dbpath: dnf::DEFAULT_DBPATH,
             command,
@@ -178,7 +180,9 @@ fn fill(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> 
         &[(tree.clone(), BUILDROOT.into(), false)],
     )?;
     let installed = packages::installed(env, stage, root())?;
-    if installed.is_empty() {
+    // A bootstrap root's own rpm may be too new or too old for that of the host; what matters is
+    // that it works for the root it installs.
+    if installed.is_empty() && !env.is_bootstrap {
         return Err(Failure::infrastructure(
             stage.stage,
             status::ROOT,
@@ -186,7 +190,8 @@ fn fill(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> 
             None,
         )
         .with_hint(Some(
-            "build this config on a host whose rpm has the same database format".to_owned(),
+            "let the buildroot's own package manager install it: config_opts['use_bootstrap'] = True"
+                .to_owned(),
         )));
     }
     let info = RootInfo {
@@ -194,14 +199,24 @@ fn fill(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> 
         dbpath,
         packages: installed.len(),
         created: jiff::Timestamp::now().as_second(),
-        tools: tools(env, stage, root())?,
+        tools: versions(env, stage, tools, root())?,
     };
     write_info(dir, &info).map_err(|error| store_failure(stage.stage, error))
 }
 
-/// The package manager's commands that fill a new buildroot. A config may have none.
+/// The package manager's commands that fill a new buildroot, in mock's order. A config may have
+/// none.
 pub fn setup_commands(options: &MockOptions) -> Vec<Vec<String>> {
-    let mut commands = vec![options.chroot_setup_cmd.clone()];
+    let ModuleOptions { setup_commands, enable, install } = &options.modules;
+    let setup = setup_commands.iter().map(|(command, modules)| (command.as_str(), modules));
+    let mut commands: Vec<Vec<String>> = setup
+        .chain([("enable", enable), ("install", install)])
+        .filter(|(_, modules)| !modules.is_empty())
+        .map(|(command, modules)| {
+            ["module", command].map(str::to_owned).into_iter().chain(modules.clone()).collect()
+        })
+        .collect();
+    commands.push(options.chroot_setup_cmd.clone());
     if !options.chroot_additional_packages.is_empty() {
         let install = std::iter::once("install".to_owned());
         commands.push(install.chain(options.chroot_additional_packages.clone()).collect());
@@ -249,20 +264,21 @@ fn database_path(
     }
 }
 
-/// Versions of the host's package manager and of the buildroot's rpm, one line each.
-fn tools(
+/// Versions of the package manager and of the buildroot's rpm, one line each.
+fn versions(
     env: &Env<'_>,
     stage: &StageRun<'_>,
+    tools: &Tools,
     root: SandboxRoot,
 ) -> Result<BTreeMap<String, String>, Failure> {
-    let mut tools = BTreeMap::new();
+    let mut versions = BTreeMap::new();
     let argv = ["rpm", "--version"].map(str::to_owned).to_vec();
     let rpm = packages::query(env, stage, root.clone(), argv)?;
-    tools.insert("rpm".to_owned(), first_line(&rpm));
-    if let Some(version) = packages::manager_version(env, stage, root)? {
-        tools.insert(env.manager.kind.to_owned(), version);
+    versions.insert("rpm".to_owned(), first_line(&rpm));
+    if let Some(version) = packages::manager_version(env, stage, tools, root)? {
+        versions.insert(env.manager.kind.to_string(), version);
     }
-    Ok(tools)
+    Ok(versions)
 }
 
 fn first_line(text: &str) -> String {

@@ -1,10 +1,10 @@
-//! Command lines of the package manager, and what it must see of the host.
+//! Command lines of package managers, and what they must see of the host.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::sandboxes::BUILDROOT;
-use crate::mock_config::MockOptions;
+use crate::mock_config::{Manager, MockOptions};
 
 /// Where the configuration of the package manager is inside its sandbox.
 pub const CONFIG: &str = "/run/albs-node/dnf.conf";
@@ -13,104 +13,159 @@ pub const CACHE: &str = "/var/cache/dnf";
 /// rpm's database in a buildroot unless its own rpm says otherwise.
 pub const DEFAULT_DBPATH: &str = "/var/lib/rpm";
 
-/// Package managers of dnf's command line, by the names that mock configs use, with the programs
-/// that may provide them.
-const PROGRAMS: [(&str, &[&str]); 2] =
-    [("dnf5", &["/usr/bin/dnf5"]), ("dnf4", &["/usr/bin/dnf-3", "/usr/bin/dnf4", "/usr/bin/dnf"])];
-
-/// The package manager of the host that carries out a config's commands.
+/// A package manager that carries out a config's commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageManager {
     /// Program.
     pub program: PathBuf,
-    /// `dnf4` or `dnf5`.
-    pub kind: &'static str,
+    /// Which it is.
+    pub kind: Manager,
 }
 
-/// No package manager of the host understands the config.
+/// No package manager of the host can install what the config wants.
 #[derive(Debug, thiserror::Error)]
-#[error("the config wants the package manager {wanted}, which this host does not have")]
+#[error(
+    "the config wants the package manager {wanted}, and this host has none that could stand in"
+)]
 pub struct NoPackageManager {
-    wanted: String,
+    wanted: Manager,
 }
 
 impl NoPackageManager {
     /// What an operator can do.
     pub fn hint(&self) -> String {
-        match self.wanted.as_str() {
-            "dnf" | "dnf4" | "dnf5" => {
-                "install it: apt-get install dnf dnf-plugins-core, or dnf install dnf".to_owned()
-            }
-            _ => {
-                "dnf4 and dnf5 are supported; set config_opts['package_manager'] = 'dnf'".to_owned()
-            }
-        }
+        "install one: apt-get install dnf dnf-plugins-core, or dnf install dnf".to_owned()
+    }
+}
+
+/// Which package managers can do the work of another, the best first.
+fn stand_ins(wanted: Manager) -> [Manager; 3] {
+    match wanted {
+        Manager::Dnf4 | Manager::Microdnf => [Manager::Dnf4, Manager::Dnf5, Manager::Yum],
+        Manager::Dnf5 => [Manager::Dnf5, Manager::Dnf4, Manager::Yum],
+        Manager::Yum => [Manager::Yum, Manager::Dnf4, Manager::Dnf5],
+    }
+}
+
+/// Which package manager a program is, by the name of the file that its links lead to.
+fn kind_of(program: &Path) -> Option<Manager> {
+    let name = program.file_name()?.to_str()?;
+    match name {
+        "dnf5" => Some(Manager::Dnf5),
+        "microdnf" => Some(Manager::Microdnf),
+        "yum" => Some(Manager::Yum),
+        _ => name.starts_with("dnf").then_some(Manager::Dnf4),
     }
 }
 
 impl PackageManager {
-    /// Chooses a program for the config's `package_manager`. dnf4 and dnf5 stand in for each
-    /// other, since what is asked of them is common to both.
+    /// Chooses a program of the host. Those of one kind stand in for another where there is none,
+    /// since what is asked of them is common to all; what is installed is the same.
+    ///
+    /// `resolve` follows the links of a path, and gives none where nothing is.
     ///
     /// # Errors
     ///
     /// There is none.
-    pub fn choose(
-        wanted: &str,
-        exists: impl Fn(&Path) -> bool,
+    pub fn of_host(
+        options: &MockOptions,
+        resolve: impl Fn(&Path) -> Option<PathBuf>,
     ) -> Result<PackageManager, NoPackageManager> {
-        let order: &[&str] = match wanted {
-            "dnf" | "dnf4" => &["dnf4", "dnf5"],
-            "dnf5" => &["dnf5", "dnf4"],
-            _ => return Err(NoPackageManager { wanted: wanted.to_owned() }),
-        };
-        for kind in order {
-            for (name, programs) in PROGRAMS.iter().filter(|(name, _)| name == kind) {
-                if let Some(program) = programs.iter().find(|path| exists(Path::new(path))) {
-                    return Ok(PackageManager { program: program.into(), kind: name });
+        let wanted = options.package_manager;
+        for kind in stand_ins(wanted) {
+            let own = options.manager_options(kind);
+            let usual = ["/usr/bin/dnf", "/usr/bin/dnf-3", "/usr/bin/dnf5", "/usr/bin/yum"];
+            let programs = own.system_command.into_iter().chain([own.command]);
+            for program in programs.chain(usual.map(str::to_owned)) {
+                let program = PathBuf::from(program);
+                if resolve(&program).and_then(|path| kind_of(&path)) == Some(kind) {
+                    return Ok(PackageManager { program, kind });
                 }
             }
         }
-        Err(NoPackageManager { wanted: wanted.to_owned() })
+        Err(NoPackageManager { wanted })
+    }
+
+    /// The package manager of a bootstrap root.
+    pub fn of_bootstrap(options: &MockOptions) -> PackageManager {
+        let kind = options.package_manager;
+        PackageManager { program: options.manager_options(kind).command.into(), kind }
     }
 
     /// A complete command line for the buildroot. `command` starts with the package manager's
-    /// command, such as `install`.
+    /// command, such as `install`, in dnf4's words.
     pub fn command_line(&self, options: &MockOptions, command: &[String]) -> Vec<String> {
-        let mut line = vec![
-            self.program.display().to_string(),
-            "--installroot".to_owned(),
-            BUILDROOT.to_owned(),
-            format!("--config={CONFIG}"),
-            // On the command line these are paths of the host, in the file of the buildroot.
-            format!("--setopt=cachedir={CACHE}"),
-            "--setopt=logdir=/tmp".to_owned(),
-            // There is no SELinux inside; labels could not be set.
-            "--setopt=tsflags=nocontexts".to_owned(),
-            "--assumeyes".to_owned(),
-        ];
-        if let Some(releasever) = &options.releasever {
-            line.push(format!("--releasever={releasever}"));
-        }
-        line.extend(
-            options.dnf_disable_plugins.iter().map(|name| format!("--disableplugin={name}")),
-        );
-        line.extend(options.dnf_common_opts.iter().cloned());
+        let own = options.manager_options(self.kind);
         let (verb, arguments) = match command.split_first() {
             Some((verb, arguments)) => (verb.as_str(), arguments),
             None => ("install", &[][..]),
         };
-        // Groups are installed by name with @ in both.
-        line.push(match verb {
-            "groupinstall" if self.kind == "dnf5" => "install".to_owned(),
-            verb => verb.to_owned(),
-        });
-        let group = |name: &String| match verb {
-            "groupinstall" if self.kind == "dnf5" && !name.starts_with('-') => format!("@{name}"),
-            _ => name.clone(),
+        // A separate program takes the place of the command.
+        let (program, kind, verb) = match (&own.builddep_command, verb) {
+            (Some(program), "builddep") => match kind_of(Path::new(program)) {
+                Some(Manager::Dnf4) => (program.into(), Manager::Dnf4, Some("builddep")),
+                _ => (program.into(), self.kind, None),
+            },
+            _ => (self.program.clone(), self.kind, Some(verb)),
         };
-        line.extend(arguments.iter().map(group));
+        let mut line = vec![
+            program.display().to_string(),
+            "--installroot".to_owned(),
+            BUILDROOT.to_owned(),
+            format!("--config={CONFIG}"),
+        ];
+        let setopts = settings(kind);
+        line.extend(setopts.iter().map(|setting| format!("--setopt={setting}")));
+        line.push("--assumeyes".to_owned());
+        if let Some(releasever) = &options.releasever {
+            line.push(format!("--releasever={releasever}"));
+        }
+        let disable = if kind == Manager::Dnf5 { "--disable-plugin" } else { "--disableplugin" };
+        line.extend(own.disable_plugins.iter().map(|name| format!("{disable}={name}")));
+        let avoided = verb.and_then(|verb| own.avoid_opts.get(verb));
+        let wanted = |option: &&String| !avoided.is_some_and(|list| list.contains(option));
+        line.extend(own.common_opts.iter().filter(wanted).cloned());
+        if matches!(verb, None | Some("builddep")) {
+            line.extend(own.builddep_opts.iter().cloned());
+        }
+        let groups = verb == Some("groupinstall") && kind == Manager::Dnf5;
+        line.extend(verb.map(|verb| word(kind, verb).to_owned()));
+        line.extend(arguments.iter().map(|name| match groups && !name.starts_with('-') {
+            // Groups are installed by name with @ in both.
+            true => format!("@{name}"),
+            false => name.clone(),
+        }));
         line
+    }
+}
+
+/// Settings that hold for every call. On the command line, paths are those of the tools' root, in
+/// a file they would be those of the buildroot.
+fn settings(kind: Manager) -> Vec<String> {
+    // There is no SELinux inside; labels could not be set.
+    let mut settings = vec![format!("cachedir={CACHE}"), "tsflags=nocontexts".to_owned()];
+    match kind {
+        Manager::Dnf4 => settings.push("logdir=/tmp".to_owned()),
+        Manager::Dnf5 => {
+            // The superuser's cache has an option of its own.
+            settings.push(format!("system_cachedir={CACHE}"));
+            settings.push("logdir=/tmp".to_owned());
+        }
+        Manager::Yum => settings.push("logfile=/tmp/yum.log".to_owned()),
+        // It refuses what it does not know.
+        Manager::Microdnf => {}
+    }
+    settings
+}
+
+/// A command of dnf4 in the words of another package manager.
+fn word(kind: Manager, verb: &str) -> &str {
+    match (verb, kind) {
+        // What mock calls it where dnf installs microdnf.
+        ("dnf-install", _) => "install",
+        ("groupinstall", Manager::Dnf5) => "install",
+        ("update", Manager::Dnf5 | Manager::Microdnf) => "upgrade",
+        _ => verb,
     }
 }
 
@@ -131,7 +186,10 @@ pub fn files(options: &MockOptions, dbpath: &str) -> Vec<(PathBuf, String)> {
         ("/root/.config/rpm/macros".into(), macros),
     ];
     for (name, value) in &options.dnf_vars {
-        files.push((Path::new("/etc/dnf/vars").join(name), format!("{value}\n")));
+        // dnf reads the first, yum the second.
+        for directory in ["/etc/dnf/vars", "/etc/yum/vars"] {
+            files.push((Path::new(directory).join(name), format!("{value}\n")));
+        }
     }
     files
 }
@@ -162,6 +220,18 @@ pub fn visible_paths(conf: &str, arch: &str, releasever: Option<&str>) -> Vec<Pa
     paths
 }
 
+/// Whether the configuration has repositories that are not on this host.
+pub fn has_remote_repositories(conf: &str) -> bool {
+    let address = |line: &str| {
+        let (option, value) = line.split_once('=')?;
+        ["baseurl", "mirrorlist", "metalink"]
+            .contains(&option.trim())
+            .then(|| value.trim().to_owned())
+    };
+    let is_remote = |address: String| !address.is_empty() && !address.starts_with("file:");
+    conf.lines().filter_map(address).any(is_remote)
+}
+
 /// Proxy settings of a config, by the names of the variables that programs read.
 pub fn proxies(environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     environment
@@ -175,15 +245,73 @@ pub fn proxies(environment: &BTreeMap<String, String>) -> BTreeMap<String, Strin
 mod tests {
     use super::*;
 
+    fn options(manager: &str) -> MockOptions {
+        let text = "config_opts['root'] = 'x'\nconfig_opts['dnf.conf'] = '[main]'\n\
+                    config_opts['releasever'] = '9'\nconfig_opts['target_arch'] = 'x86_64'\n";
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("x.cfg");
+        std::fs::write(&file, text).unwrap();
+        let request = crate::mock_config::LoadRequest {
+            name: file.display().to_string(),
+            configdir: None,
+            home: None,
+            system_dir: "/nonexistent".into(),
+            overrides: vec![("package_manager".to_owned(), manager.to_owned())],
+            host: crate::mock_config::HostView::of_this_process().unwrap(),
+        };
+        crate::mock_config::load(&request).unwrap().options().unwrap()
+    }
+
+    /// A host with these programs: path and what it leads to.
+    fn host(
+        programs: &'static [(&'static str, &'static str)],
+    ) -> impl Fn(&Path) -> Option<PathBuf> {
+        move |path| {
+            let found = programs.iter().find(|(name, _)| Path::new(name) == path)?;
+            Some(found.1.into())
+        }
+    }
+
     #[test]
     fn chooses_what_is_there() {
-        let only = |path: &'static str| move |p: &Path| p == Path::new(path);
-        let dnf = PackageManager::choose("dnf", only("/usr/bin/dnf")).unwrap();
-        assert_eq!((dnf.program.to_str(), dnf.kind), (Some("/usr/bin/dnf"), "dnf4"));
-        let five = PackageManager::choose("dnf4", only("/usr/bin/dnf5")).unwrap();
-        assert_eq!(five.kind, "dnf5");
-        assert!(PackageManager::choose("dnf", |_| false).is_err());
-        assert!(PackageManager::choose("zypper", |_| true).is_err());
+        let chosen = |wanted: &str, programs| {
+            let chosen = PackageManager::of_host(&options(wanted), host(programs));
+            chosen.map(|chosen| (chosen.program.display().to_string(), chosen.kind)).ok()
+        };
+        let dnf4 = [("/usr/bin/dnf", "/usr/bin/dnf-3")];
+        let dnf5 = [("/usr/bin/dnf", "/usr/bin/dnf5"), ("/usr/bin/dnf5", "/usr/bin/dnf5")];
+        let four = Some(("/usr/bin/dnf".to_owned(), Manager::Dnf4));
+        let five = Some(("/usr/bin/dnf5".to_owned(), Manager::Dnf5));
+        assert_eq!(chosen("dnf", dnf4.to_vec().leak()), four);
+        assert_eq!(chosen("dnf5", dnf4.to_vec().leak()), four);
+        assert_eq!(chosen("dnf5", dnf5.to_vec().leak()), five);
+        assert_eq!(chosen("yum", dnf4.to_vec().leak()), four);
+        assert_eq!(chosen("microdnf", dnf4.to_vec().leak()), four);
+        assert_eq!(chosen("dnf", dnf5.to_vec().leak()).unwrap().1, Manager::Dnf5);
+        assert_eq!(chosen("dnf", &[]), None);
+    }
+
+    #[test]
+    fn command_lines_of_every_kind() {
+        let commands = [
+            "install @build 'a b'",
+            "groupinstall build",
+            "builddep /x.src.rpm",
+            "update",
+            "remove gcc",
+            "module enable a:1",
+        ];
+        let mut text = String::new();
+        for kind in Manager::ALL {
+            let options = options(kind.as_str());
+            let manager = PackageManager::of_bootstrap(&options);
+            for command in commands {
+                let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
+                text += &manager.command_line(&options, &words).join(" ");
+                text += "\n";
+            }
+        }
+        insta::assert_snapshot!(text);
     }
 
     #[test]

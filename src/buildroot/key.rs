@@ -8,7 +8,7 @@ use sandbox::spec::User;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::mock_config::MockOptions;
+use crate::mock_config::{Manager, MockOptions, ModuleOptions};
 
 /// Changes when what is put into roots changes in a way that the other parts do not show.
 const FORMAT: u32 = 1;
@@ -23,7 +23,10 @@ pub struct KeyParts {
     root: String,
     target_arch: String,
     releasever: Option<String>,
-    package_manager: String,
+    /// Key of the root that the package manager is in.
+    bootstrap: Option<String>,
+    package_manager: Manager,
+    modules: ModuleOptions,
     setup_command: Vec<String>,
     additional_packages: Vec<String>,
     common_options: Vec<String>,
@@ -39,12 +42,14 @@ pub struct KeyParts {
 }
 
 impl KeyParts {
-    /// Collects the parts. `visible` are the repositories on this host.
+    /// Collects the parts. `visible` are the repositories on this host, `bootstrap` is the key of
+    /// the root that the package manager is in.
     pub fn new(
         options: &MockOptions,
         ids: &IdMapping,
         user: User,
         visible: &[PathBuf],
+        bootstrap: Option<&str>,
     ) -> KeyParts {
         let pairs = |map: &std::collections::BTreeMap<String, String>| {
             map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
@@ -54,10 +59,12 @@ impl KeyParts {
             root: options.root.clone(),
             target_arch: options.target_arch.clone(),
             releasever: options.releasever.clone(),
-            package_manager: options.package_manager.clone(),
+            bootstrap: bootstrap.map(str::to_owned),
+            package_manager: options.package_manager,
+            modules: options.modules.clone(),
             setup_command: options.chroot_setup_cmd.clone(),
             additional_packages: options.chroot_additional_packages.clone(),
-            common_options: options.dnf_common_opts.clone(),
+            common_options: options.manager_options(options.package_manager).common_opts,
             configuration: options.dnf_conf.clone(),
             variables: pairs(&options.dnf_vars),
             directories: options.extra_chroot_dirs.clone(),
@@ -82,10 +89,11 @@ impl KeyParts {
     }
 }
 
-/// Whether `key` is the key of a root of the config named `root`.
+/// Whether `key` is the key of a root of the config named `root`, or of its bootstrap root.
 pub fn is_of(key: &str, root: &str) -> bool {
-    key.rsplit_once('-')
-        .is_some_and(|(name, hash)| name == file_name(root) && hash.len() == HASH_LENGTH)
+    let Some((name, hash)) = key.rsplit_once('-') else { return false };
+    let own = file_name(root);
+    hash.len() == HASH_LENGTH && (name == own || name.strip_suffix("-bootstrap") == Some(&own))
 }
 
 /// The name of a config as a file name.

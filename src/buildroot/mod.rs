@@ -8,6 +8,7 @@ pub mod packages;
 pub mod remove;
 pub mod sandboxes;
 pub mod store;
+pub mod tools;
 pub mod workspace;
 
 use std::path::PathBuf;
@@ -26,8 +27,12 @@ pub struct Env<'a> {
     pub context: sandboxes::Context,
     /// The config.
     pub options: &'a MockOptions,
-    /// The host's package manager.
+    /// The package manager that installs: the host's, or the bootstrap root's.
     pub manager: dnf::PackageManager,
+    /// Whether the root is for the package manager of another one.
+    pub is_bootstrap: bool,
+    /// The root that the package manager is in, if it is not the host's.
+    pub bootstrap: Option<Box<Env<'a>>>,
     /// This program, which works inside maintenance sandboxes.
     pub program: PathBuf,
     /// Host paths that the repositories need.

@@ -1,5 +1,5 @@
-//! Package operations on a buildroot: installing with the host's package manager, asking the
-//! buildroot's own rpm.
+//! Package operations on a buildroot: installing with a package manager, asking the buildroot's
+//! own rpm.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,7 @@ use sandbox::spec::Root;
 
 use super::sandboxes::PackageManagerInputs;
 use super::store::{Lock, LockKind};
+use super::tools::Tools;
 use super::{Env, dnf};
 use crate::profile::ProfileName;
 use crate::run::{Lines, Log, StageRun};
@@ -19,6 +20,8 @@ const MAX_ANSWER: usize = 16 << 20;
 /// One call of the package manager.
 #[derive(Debug)]
 pub struct Request<'a> {
+    /// What the package manager runs among.
+    pub tools: &'a Tools,
     /// The buildroot.
     pub root: Root,
     /// rpm's database in it.
@@ -95,15 +98,15 @@ fn manager_spec(
         cache_inside: dnf::CACHE.as_ref(),
         proxies: &dnf::proxies(&env.options.environment),
     };
-    env.context.package_manager(stage.stage.as_str(), request.root.clone(), inputs, argv).map_err(
-        |error| {
+    env.context
+        .package_manager(stage.stage.as_str(), request.tools, request.root.clone(), inputs, argv)
+        .map_err(|error| {
             let message = "the package manager's sandbox could not be planned";
             Failure::infrastructure(stage.stage, status::GENERIC, message, Some(Box::new(error)))
-        },
-    )
+        })
 }
 
-/// The version that the host's package manager tells; none if it tells none.
+/// The version that the package manager tells; none if it tells none.
 ///
 /// # Errors
 ///
@@ -111,10 +114,11 @@ fn manager_spec(
 pub fn manager_version(
     env: &Env<'_>,
     stage: &StageRun<'_>,
+    tools: &Tools,
     root: Root,
 ) -> Result<Option<String>, Failure> {
-    let request =
-        Request { root, dbpath: dnf::DEFAULT_DBPATH, command: &[], visible: &[], what: "" };
+    let dbpath = dnf::DEFAULT_DBPATH;
+    let request = Request { tools, root, dbpath, command: &[], visible: &[], what: "" };
     let argv = env.manager.command_line(env.options, &["--version".to_owned()]);
     let spec = manager_spec(env, stage, &request, argv)?;
     let mut lines = Lines::default();

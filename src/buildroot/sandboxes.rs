@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use sandbox::spec::{Limits, Mount, Namespaces, Root, Stdio, User};
 use sandbox::{HostFacts, IdMapping, SandboxSpec};
 
+use super::tools::Tools;
 use crate::profile::{Profile, ProfileError, ProfileName, ProfileUser};
 
 /// Where the buildroot is mounted in sandboxes whose own root are the host's tools.
@@ -79,17 +80,22 @@ impl HostTools {
         tools
     }
 
+    /// What names and addresses are found by.
+    fn network_mounts(&self) -> Vec<Mount> {
+        let names = ["/etc/hosts", "/etc/resolv.conf"];
+        let binds = self
+            .binds
+            .iter()
+            .filter(|(_, inside)| names.iter().any(|name| inside == std::path::Path::new(name)));
+        binds.map(read_only).collect()
+    }
+
     fn mounts(&self) -> Vec<Mount> {
         let links = self.links.iter().map(|(path, target)| Mount::Symlink {
             destination: path.clone(),
             target: target.clone(),
         });
-        let binds = self.binds.iter().map(|(source, inside)| Mount::Bind {
-            source: source.clone(),
-            destination: inside.clone(),
-            read_only: true,
-        });
-        links.chain(binds).collect()
+        links.chain(self.binds.iter().map(read_only)).collect()
     }
 }
 
@@ -138,9 +144,7 @@ impl Context {
         }
     }
 
-    /// A sandbox of the host's package manager, with a buildroot at [`BUILDROOT`].
-    ///
-    /// `visible` are host paths that the repositories need: `file://` URLs and keys.
+    /// A sandbox of a package manager, with a buildroot at [`BUILDROOT`].
     ///
     /// # Errors
     ///
@@ -148,20 +152,18 @@ impl Context {
     pub fn package_manager(
         &self,
         stage: &str,
+        tools: &Tools,
         buildroot: Root,
         inputs: PackageManagerInputs<'_>,
         argv: Vec<String>,
     ) -> Result<SandboxSpec, ProfileError> {
         let profile = ProfileName::Install.load()?;
-        let mut mounts = self.tools.mounts();
+        let (root, mut mounts) = match tools {
+            Tools::Host => (Root::Empty { size_bytes: 1 << 30 }, self.tools.mounts()),
+            Tools::Root(root) => (root.clone(), self.tools.network_mounts()),
+        };
         mounts.extend(tools_system());
-        for (path, inside) in inputs.visible {
-            mounts.push(Mount::Bind {
-                source: path.clone(),
-                destination: inside.clone(),
-                read_only: true,
-            });
-        }
+        mounts.extend(inputs.visible.iter().map(read_only));
         for (path, content) in inputs.files {
             mounts.push(file(path, content));
         }
@@ -170,8 +172,7 @@ impl Context {
             destination: inputs.cache_inside.to_owned(),
             read_only: false,
         });
-        let mut spec =
-            self.spec(stage, &profile, Root::Empty { size_bytes: 1 << 30 }, mounts, argv);
+        let mut spec = self.spec(stage, &profile, root, mounts, argv);
         match buildroot {
             Root::Directory { path, .. } => spec.mounts.push(Mount::Bind {
                 source: path,
@@ -280,6 +281,10 @@ pub struct PackageManagerInputs<'a> {
     pub cache_inside: &'a Path,
     /// Proxy settings, by the names of their variables.
     pub proxies: &'a BTreeMap<String, String>,
+}
+
+fn read_only((source, inside): &(PathBuf, PathBuf)) -> Mount {
+    Mount::Bind { source: source.clone(), destination: inside.clone(), read_only: true }
 }
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

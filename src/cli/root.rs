@@ -14,6 +14,7 @@ use super::setup::{Setup, StoreUse};
 use super::signals::{self, Forwarding};
 use crate::buildroot::bootstrap::{self, Root};
 use crate::buildroot::store::{self, LockKind};
+use crate::buildroot::tools::with_tools;
 use crate::buildroot::workspace::Workspace;
 use crate::buildroot::{Env, packages};
 use crate::profile::ProfileName;
@@ -47,14 +48,17 @@ pub(super) fn install(args: &args::Install) -> Result<u8, CliError> {
         }
         env.runner.stage(Stage::Install, "installing packages", |stage| {
             let (_lock, workspace) = open_lasting(env, stage, root)?;
-            let request = packages::Request {
-                root: workspace.root(),
-                dbpath: &root.info.dbpath,
-                command: &command,
-                visible: &visible,
-                what: "installing packages",
-            };
-            packages::run(env, stage, &request)
+            with_tools(env, stage, |tools| {
+                let request = packages::Request {
+                    tools,
+                    root: workspace.root(),
+                    dbpath: &root.info.dbpath,
+                    command: &command,
+                    visible: &visible,
+                    what: "installing packages",
+                };
+                packages::run(env, stage, &request)
+            })
         })?;
         Ok(())
     })?;

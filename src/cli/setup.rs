@@ -1,6 +1,6 @@
 //! From arguments to everything that commands on buildroots need.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sandbox::HostFacts;
 use sandbox::spec::{Limits, User};
@@ -28,8 +28,18 @@ pub(super) struct Setup {
     pub(super) store: Store,
     context: Context,
     manager: PackageManager,
+    bootstrap: Option<Bootstrap>,
     program: PathBuf,
     visible: Vec<PathBuf>,
+    key: String,
+}
+
+/// The root that the package manager of the config is in.
+#[derive(Debug)]
+struct Bootstrap {
+    options: MockOptions,
+    /// The host's, which makes it.
+    manager: PackageManager,
     key: String,
 }
 
@@ -53,8 +63,8 @@ impl Setup {
         let config = load_config(common, view.clone())?;
         let options = config.options().map_err(config_error)?;
         config.check_host(&view).map_err(config_error)?;
-        let manager =
-            PackageManager::choose(&options.package_manager, Path::exists).map_err(|error| {
+        let host_manager = PackageManager::of_host(&options, |path| path.canonicalize().ok())
+            .map_err(|error| {
                 let hint = Some(error.hint());
                 CliError::new(status::PACKAGE_MANAGER, error, hint)
             })?;
@@ -81,8 +91,20 @@ impl Setup {
             remove::sweep(&context, &program, &store);
         }
         let ids = context.ids(User::ROOT);
-        let key = KeyParts::new(&options, &ids, context.build_user, &visible).key();
-        Ok(Setup { options, store, context, manager, program, visible, key })
+        let key = |options: &MockOptions, bootstrap: Option<&str>| {
+            KeyParts::new(options, &ids, context.build_user, &visible, bootstrap).key()
+        };
+        let (manager, bootstrap) = match options.use_bootstrap {
+            false => (host_manager, None),
+            true => {
+                let own = options.bootstrap();
+                let key = key(&own, None);
+                let bootstrap = Bootstrap { options: own, manager: host_manager, key };
+                (PackageManager::of_bootstrap(&options), Some(bootstrap))
+            }
+        };
+        let key = key(&options, bootstrap.as_ref().map(|bootstrap| bootstrap.key.as_str()));
+        Ok(Setup { options, store, context, manager, bootstrap, program, visible, key })
     }
 
     pub(super) fn runner(&self, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
@@ -90,16 +112,22 @@ impl Setup {
     }
 
     pub(super) fn env<'a>(&'a self, runner: &'a Runner) -> Env<'a> {
-        Env {
+        let env = |options: &'a MockOptions, manager: &PackageManager, key: &str, bootstrap| Env {
             runner,
             store: &self.store,
             context: self.context.clone(),
-            options: &self.options,
-            manager: self.manager.clone(),
+            options,
+            manager: manager.clone(),
+            bootstrap,
+            is_bootstrap: false,
             program: self.program.clone(),
             visible: self.visible.clone(),
-            key: self.key.clone(),
-        }
+            key: key.to_owned(),
+        };
+        let bootstrap = self.bootstrap.as_ref().map(|Bootstrap { options, manager, key }| {
+            Box::new(Env { is_bootstrap: true, ..env(options, manager, key, None) })
+        });
+        env(&self.options, &self.manager, &self.key, bootstrap)
     }
 }
 

@@ -1,14 +1,15 @@
 //! The options that a build is planned from, with their types.
 
+mod manager;
 mod read;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::error::{ConfigError, ErrorKind};
+use super::error::ConfigError;
 use super::load::LoadedConfig;
-use super::value::Value;
+pub use manager::{Manager, ManagerOptions, ModuleOptions};
 use read::Reader;
 
 /// A config as the builder sees it: everything expanded and of the right type.
@@ -33,16 +34,10 @@ pub struct MockOptions {
     /// The short name of the distribution, for result directories.
     pub dist: Option<String>,
 
-    /// `dnf`, `dnf4`, `dnf5`, `yum` or `microdnf`.
-    pub package_manager: String,
-    /// The program of that package manager.
-    pub dnf_command: String,
-    /// Arguments of its every call.
-    pub dnf_common_opts: Vec<String>,
-    /// Its plugins that are switched off.
-    pub dnf_disable_plugins: Vec<String>,
-    /// The arguments that install the package manager into a bootstrap root.
-    pub dnf_install_command: Vec<String>,
+    /// The package manager that installs into the buildroot.
+    pub package_manager: Manager,
+    /// The options of each package manager.
+    pub managers: BTreeMap<Manager, ManagerOptions>,
     /// Its configuration file, repositories included.
     pub dnf_conf: String,
     /// Its variables.
@@ -66,16 +61,17 @@ pub struct MockOptions {
     pub macros: BTreeMap<String, String>,
     /// The environment of commands in the buildroot.
     pub environment: BTreeMap<String, String>,
-    /// Module commands as they were written.
-    pub module_setup_commands: Value,
-    /// Modules to enable, as they were written.
-    pub module_enable: Value,
-    /// Modules to install, as they were written.
-    pub module_install: Value,
+    /// What is done with modules.
+    pub modules: ModuleOptions,
     /// Whether the buildroot is brought up to date before a build.
     pub update_before_build: bool,
-    /// Whether the buildroot is installed from a bootstrap root.
+    /// Whether the buildroot is installed from a bootstrap root, whose package manager the host's
+    /// installs.
     pub use_bootstrap: bool,
+    /// Packages in the bootstrap root beside the package manager.
+    pub bootstrap_additional_packages: Vec<String>,
+    /// What is done with modules in the bootstrap root.
+    pub bootstrap_modules: ModuleOptions,
 
     /// The user who builds.
     pub chrootuser: String,
@@ -119,9 +115,6 @@ impl MockOptions {
     pub(super) fn of(config: &LoadedConfig) -> Result<Self, ConfigError> {
         let expanded = config.expand_all()?;
         let read = Reader { config, options: &expanded };
-        let package_manager = read.string("package_manager")?;
-        let family = family(config, &package_manager)?;
-        let of_family = |suffix: &str| format!("{family}_{suffix}");
         Ok(MockOptions {
             root: read
                 .required("root", "it names the buildroot, for example 'almalinux-9-x86_64'")?,
@@ -133,13 +126,13 @@ impl MockOptions {
             legal_host_arches: read.strings("legal_host_arches")?,
             releasever: read.optional_string("releasever")?,
             dist: read.optional_string("dist")?,
-            dnf_command: read.string(&of_family("command"))?,
-            dnf_common_opts: read.words(&of_family("common_opts"))?,
-            dnf_disable_plugins: read.words(&of_family("disable_plugins"))?,
-            dnf_install_command: read.words(&of_family("install_command"))?,
+            package_manager: Manager::of(config, &read.string("package_manager")?)?,
+            managers: Manager::ALL
+                .into_iter()
+                .map(|manager| Ok((manager, ManagerOptions::read(&read, manager)?)))
+                .collect::<Result<_, ConfigError>>()?,
             dnf_conf: read.required("dnf.conf", "it holds the repositories to install from")?,
             dnf_vars: read.string_map("dnf_vars")?,
-            package_manager,
             package_manager_max_attempts: read.number("package_manager_max_attempts")?,
             package_manager_attempt_delay: read.number("package_manager_attempt_delay")?,
             chroot_setup_cmd: read.words("chroot_setup_cmd")?,
@@ -149,11 +142,11 @@ impl MockOptions {
             files: read.string_map("files")?,
             macros: read.string_map("macros")?,
             environment: read.string_map("environment")?,
-            module_setup_commands: read.any("module_setup_commands"),
-            module_enable: read.any("module_enable"),
-            module_install: read.any("module_install"),
+            modules: ModuleOptions::read(&read, "")?,
             update_before_build: read.flag("update_before_build")?,
             use_bootstrap: read.flag("use_bootstrap")?,
+            bootstrap_additional_packages: read.words("bootstrap_chroot_additional_packages")?,
+            bootstrap_modules: ModuleOptions::read(&read, "bootstrap_")?,
             chrootuser: read.string("chrootuser")?,
             chrootgroup: read.string("chrootgroup")?,
             chrootuid: read.optional_number("chrootuid")?,
@@ -175,18 +168,26 @@ impl MockOptions {
     }
 }
 
-/// The prefix of the options that belong to a package manager.
-fn family(config: &LoadedConfig, manager: &str) -> Result<&'static str, ConfigError> {
-    match manager {
-        "dnf" | "dnf4" => Ok("dnf4"),
-        "dnf5" => Ok("dnf5"),
-        "yum" => Ok("yum"),
-        "microdnf" => Ok("microdnf"),
-        _ => {
-            let message = format!("the package manager '{manager}' is not known");
-            Err(ConfigError::new(ErrorKind::Value, message)
-                .with_location(config.place(&["package_manager"]))
-                .with_hint("there is dnf (the same as dnf4), dnf5, yum and microdnf"))
+/// What a config says of another root than the build's.
+impl MockOptions {
+    /// The options of the root that the buildroot is installed from: the same repositories, and
+    /// nothing in it but the package manager.
+    pub fn bootstrap(&self) -> MockOptions {
+        let install = self.manager_options(self.package_manager).install_command.clone();
+        MockOptions {
+            root: format!("{}-bootstrap", self.root),
+            chroot_setup_cmd: install,
+            chroot_additional_packages: self.bootstrap_additional_packages.clone(),
+            modules: self.bootstrap_modules.clone(),
+            extra_chroot_dirs: Vec::new(),
+            files: BTreeMap::new(),
+            use_bootstrap: false,
+            ..self.clone()
         }
+    }
+
+    /// The options of a package manager.
+    pub fn manager_options(&self, manager: Manager) -> ManagerOptions {
+        self.managers.get(&manager).cloned().unwrap_or_default()
     }
 }

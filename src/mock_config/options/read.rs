@@ -20,11 +20,6 @@ impl Reader<'_> {
         self.options.get_str(option).unwrap_or(&Value::None)
     }
 
-    /// The value as it is, for options that are looked at later.
-    pub fn any(&self, option: &str) -> Value {
-        self.value(option).clone()
-    }
-
     pub fn optional_string(&self, option: &str) -> Read<Option<String>> {
         match self.value(option) {
             Value::None => Ok(None),
@@ -166,6 +161,25 @@ impl Reader<'_> {
             .collect()
     }
 
+    /// A list of pairs of strings.
+    pub fn pairs(&self, option: &str) -> Read<Vec<(String, String)>> {
+        let wanted = "a list of pairs of strings";
+        let items = match self.value(option) {
+            Value::None => return Ok(Vec::new()),
+            Value::List(items) | Value::Tuple(items) => items,
+            other => return Err(self.wrong(&[option], wanted, other)),
+        };
+        let pair = |item: &Value| match item {
+            Value::List(pair) | Value::Tuple(pair) => match pair.as_slice() {
+                [Value::Str(one), Value::Str(other)] => Some((one.clone(), other.clone())),
+                _ => None,
+            },
+            _ => None,
+        };
+        let read = |item| pair(item).ok_or_else(|| self.wrong(&[option], wanted, item));
+        items.iter().map(read).collect()
+    }
+
     fn wrong(&self, path: &[&str], wanted: &str, value: &Value) -> ConfigError {
         let option = path.join(" → ");
         let message = format!("'{option}' must be {wanted}, but it is {}", value.type_name());
@@ -173,6 +187,7 @@ impl Reader<'_> {
             "a whole number" => "write digits without quotes",
             "True or False" => "write True or False without quotes",
             "a list of strings" => "write ['one', 'two']",
+            "a list of pairs of strings" => "write [('one', 'two')]",
             "a dictionary" => "write {'name': 'value'}",
             _ => "write it in quotes",
         };
