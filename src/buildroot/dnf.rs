@@ -38,6 +38,23 @@ impl NoPackageManager {
     }
 }
 
+/// A sentence about a package manager of the host that stands in for the one the config wants.
+/// None if it is the one, or one that is used for it everywhere.
+pub fn stand_in_note(options: &MockOptions, host: &PackageManager) -> Option<String> {
+    let wanted = options.package_manager;
+    // microdnf cannot install into another root; mock uses dnf for it as well.
+    let expected = if wanted == Manager::Microdnf { Manager::Dnf4 } else { wanted };
+    // In a bootstrap root there is the right one.
+    let stands_in = host.kind != expected && !options.use_bootstrap;
+    stands_in.then(|| {
+        let used = host.kind;
+        format!(
+            "the config wants {wanted}, which this host does not have; {used} is used instead \
+             (install {wanted}, or set config_opts['use_bootstrap'] = True to use the target's own)"
+        )
+    })
+}
+
 /// Which package managers can do the work of another, the best first.
 fn stand_ins(wanted: Manager) -> [Manager; 3] {
     match wanted {
@@ -144,6 +161,10 @@ impl PackageManager {
 fn settings(kind: Manager) -> Vec<String> {
     // There is no SELinux inside; labels could not be set.
     let mut settings = vec![format!("cachedir={CACHE}"), "tsflags=nocontexts".to_owned()];
+    if matches!(kind, Manager::Dnf4 | Manager::Dnf5) {
+        // They would look for it in the buildroot otherwise.
+        settings.push("varsdir=/etc/dnf/vars".to_owned());
+    }
     match kind {
         Manager::Dnf4 => settings.push("logdir=/tmp".to_owned()),
         Manager::Dnf5 => {
@@ -196,10 +217,10 @@ pub fn files(options: &MockOptions, dbpath: &str) -> Vec<(PathBuf, String)> {
 
 /// Host paths that the configuration refers to by `file://`, and by the options that are paths of
 /// certificates and keys. They must be visible where the package manager runs.
-pub fn visible_paths(conf: &str, arch: &str, releasever: Option<&str>) -> Vec<PathBuf> {
+pub fn visible_paths(options: &MockOptions) -> Vec<PathBuf> {
     const PATH_OPTIONS: [&str; 4] = ["sslcacert", "sslclientcert", "sslclientkey", "gpgkey"];
     let mut paths: Vec<PathBuf> = Vec::new();
-    for line in conf.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+    for line in options.dnf_conf.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
         let (option, value) = line.split_once('=').unwrap_or(("", line));
         for word in value.split([' ', ',', '\t']).filter(|word| !word.is_empty()) {
             let path = match word.strip_prefix("file://") {
@@ -207,17 +228,29 @@ pub fn visible_paths(conf: &str, arch: &str, releasever: Option<&str>) -> Vec<Pa
                 None if PATH_OPTIONS.contains(&option.trim()) && word.starts_with('/') => word,
                 None => continue,
             };
-            let mut path = path.replace("$basearch", arch).replace("$arch", arch);
-            if let Some(releasever) = releasever {
-                path = path.replace("$releasever", releasever);
-            }
-            let path = PathBuf::from(path);
+            let path = PathBuf::from(with_variables(options, path));
             if path.is_absolute() && !paths.contains(&path) {
                 paths.push(path);
             }
         }
     }
     paths
+}
+
+/// An address with the variables that package managers know, `$name` or `${name}`.
+fn with_variables(options: &MockOptions, text: &str) -> String {
+    let own = options.dnf_vars.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let arch = options.repo_arch.as_str();
+    let usual = [("basearch", Some(arch)), ("arch", Some(arch))]
+        .into_iter()
+        .chain([("releasever", options.releasever.as_deref())])
+        .filter_map(|(name, value)| Some((name, value?)));
+    let mut variables: Vec<(&str, &str)> = own.chain(usual).collect();
+    // $releasever is not the start of $releasever_minor.
+    variables.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    variables.iter().fold(text.to_owned(), |text, (name, value)| {
+        text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
+    })
 }
 
 /// Whether the configuration has repositories that are not on this host.
@@ -292,6 +325,19 @@ mod tests {
     }
 
     #[test]
+    fn a_stand_in_is_told() {
+        let four = PackageManager { program: "/usr/bin/dnf".into(), kind: Manager::Dnf4 };
+        let note = |wanted: &str| {
+            let mut options = options(wanted);
+            options.use_bootstrap = false;
+            stand_in_note(&options, &four)
+        };
+        assert_eq!(note("dnf"), None);
+        assert_eq!(note("microdnf"), None);
+        insta::assert_snapshot!(note("dnf5").unwrap(), @"the config wants dnf5, which this host does not have; dnf4 is used instead (install dnf5, or set config_opts['use_bootstrap'] = True to use the target's own)");
+    }
+
+    #[test]
     fn command_lines_of_every_kind() {
         let commands = [
             "install @build 'a b'",
@@ -316,10 +362,19 @@ mod tests {
 
     #[test]
     fn paths_that_repositories_need() {
-        let conf = "[main]\nsslcacert=/etc/my.pem\n[a]\nbaseurl=file:///srv/r/$releasever/$basearch \
-                    https://h/x\n#baseurl=file:///no\ngpgkey=file:///keys/a, file:///keys/b\n";
-        let paths = visible_paths(conf, "x86_64", Some("9"));
+        let mut options = options("dnf");
+        options.repo_arch = "x86_64".to_owned();
+        options.dnf_vars = [("stream", "9-s"), ("releasever_minor", "4")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        options.dnf_conf = "[main]\nsslcacert=/etc/my.pem\n[a]\n\
+                            baseurl=file:///srv/r/$releasever/$basearch https://h/x\n\
+                            #baseurl=file:///no\ngpgkey=file:///keys/a, file:///keys/${stream}\n\
+                            [b]\nbaseurl = file:///srv/$releasever.$releasever_minor/\n"
+            .to_owned();
+        let paths = visible_paths(&options);
         let text: Vec<_> = paths.iter().filter_map(|p| p.to_str()).collect();
-        assert_eq!(text, ["/etc/my.pem", "/srv/r/9/x86_64", "/keys/a", "/keys/b"]);
+        let expected = ["/etc/my.pem", "/srv/r/9/x86_64", "/keys/a", "/keys/9-s", "/srv/9.4/"];
+        assert_eq!(text, expected);
     }
 }

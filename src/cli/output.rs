@@ -63,6 +63,11 @@ pub(super) fn complain(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
+/// Prints a remark to standard error.
+pub(super) fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "note: {text}");
+}
+
 fn json(event: &Event) {
     if let Ok(text) = serde_json::to_string(event) {
         print(text);

@@ -7,6 +7,7 @@ use sandbox::spec::{Limits, User};
 
 use super::args::{Common, StoreArgs};
 use super::error::CliError;
+use super::output::note;
 use crate::buildroot::dnf::{self, PackageManager};
 use crate::buildroot::key::KeyParts;
 use crate::buildroot::sandboxes::{Context, HostTools};
@@ -68,8 +69,11 @@ impl Setup {
                 let hint = Some(error.hint());
                 CliError::new(status::PACKAGE_MANAGER, error, hint)
             })?;
-        let releasever = options.releasever.as_deref();
-        let visible = dnf::visible_paths(&options.dnf_conf, &options.repo_arch, releasever);
+        if !common.quiet {
+            let stand_in = dnf::stand_in_note(&options, &host_manager);
+            config.notes.iter().chain(&stand_in).for_each(note);
+        }
+        let visible = dnf::visible_paths(&options);
         check_visible(&visible)?;
         let store = match store_use {
             StoreUse::Make => open_store(&common.store, &host)?,

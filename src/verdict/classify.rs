@@ -25,6 +25,18 @@ const NO_PACKAGE: [&str; 6] = [
     "nothing provides",
     "Module or Group",
 ];
+/// What dnf says when packages exist and cannot be installed, the reason included.
+const CONFLICT: [&str; 4] =
+    ["conflicting requests", "filtered out by", " conflicts with ", "cannot install both"];
+/// What dnf says of packages whose signature is missing or not by one of the config's keys.
+const NOT_TRUSTED: [&str; 6] = [
+    "Failing package is",
+    "GPG check FAILED",
+    "is not signed",
+    "not correct for this package",
+    "GPG key retrieval failed",
+    "Signature verification failed",
+];
 /// What dnf says when a repository does not answer.
 const NO_REPOSITORY: [&str; 7] = [
     "Failed to download metadata",
@@ -174,6 +186,11 @@ pub fn classify_package_manager(
         source: None,
     };
     let says = |patterns: &[&str]| !matching(tail, patterns).is_empty();
+    // A build asks for it, or else the config.
+    let missing = match stage {
+        Stage::Install => Class::Dependency,
+        _ => Class::Infrastructure,
+    };
     Some(if says(&DISK_FULL) {
         with(
             Class::Resource,
@@ -183,12 +200,19 @@ pub fn classify_package_manager(
             Some(DISK_FULL_HINT),
         )
     } else if says(&NO_PACKAGE) {
-        let class = match stage {
-            Stage::Install => Class::Dependency,
-            _ => Class::Infrastructure,
-        };
         let message = format!("{what} failed: a package is missing from the repositories");
-        with(class, message, &NO_PACKAGE, false, None)
+        with(missing, message, &NO_PACKAGE, false, None)
+    } else if says(&NOT_TRUSTED) {
+        with(
+            Class::Infrastructure,
+            format!("{what} failed: a package's signature is not trusted"),
+            &NOT_TRUSTED,
+            false,
+            Some("check gpgkey of the repository in the config's dnf.conf"),
+        )
+    } else if says(&CONFLICT) {
+        let message = format!("{what} failed: packages cannot be installed together");
+        with(missing, message, &CONFLICT, false, None)
     } else if says(&NO_REPOSITORY) {
         with(
             Class::Infrastructure,

@@ -110,6 +110,12 @@ impl Case {
         self.file(&format!("{name}.cfg"), text.replace(from, to).as_bytes())
     }
 
+    /// A copy of the config with lines after it.
+    pub(crate) fn config_plus(&self, name: &str, lines: &str) -> String {
+        let text = fs::read_to_string(&self.fixture.config).unwrap();
+        self.file(&format!("{name}.cfg"), format!("{text}\n{lines}\n").as_bytes())
+    }
+
     /// A file of this test.
     pub(crate) fn file(&self, name: &str, content: &[u8]) -> String {
         let path = self.dir.join(name);

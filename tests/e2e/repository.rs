@@ -1,0 +1,115 @@
+//! Small repositories that tests make, beside that of the local distribution.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::case::{Case, host};
+
+/// A repository in the directory of a test.
+pub(crate) struct Repository {
+    pub(crate) dir: PathBuf,
+}
+
+/// One package: its files are texts.
+pub(crate) struct Package<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) files: &'a [(&'a str, &'a str)],
+}
+
+impl Repository {
+    pub(crate) fn new(case: &Case, name: &str) -> Repository {
+        let dir = case.dir.join(name);
+        fs::create_dir(&dir).unwrap();
+        Repository { dir }
+    }
+
+    /// Makes a package with the host's rpmbuild; gives its path.
+    pub(crate) fn add(&self, package: &Package<'_>) -> PathBuf {
+        let Package { name, version, files } = package;
+        let mut install = String::new();
+        let mut list = String::new();
+        for (path, text) in *files {
+            install += &format!(
+                "mkdir -p \"%{{buildroot}}$(dirname {path})\"\ncat > %{{buildroot}}{path} <<'END'\n{text}\nEND\n"
+            );
+            list += &format!("{path}\n");
+        }
+        let text = format!(
+            "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: Test\nLicense: MIT\n\
+             BuildArch: noarch\n%description\nFor a test.\n%install\n{install}\n%files\n{list}"
+        );
+        let spec = self.dir.join(format!("{name}.spec"));
+        fs::write(&spec, text).unwrap();
+        let define = format!("_rpmdir {}", self.dir.display());
+        let top = format!("_topdir {}/top", self.dir.display());
+        let args = ["-bb", "--define", &define, "--define", &top];
+        host(
+            "rpmbuild",
+            &args.map(OsStr::new).into_iter().chain([spec.as_os_str()]).collect::<Vec<_>>(),
+        );
+        self.dir.join(format!("noarch/{name}-{version}-1.noarch.rpm"))
+    }
+
+    /// Writes the metadata.
+    pub(crate) fn publish(&self) {
+        host("createrepo_c", &[self.dir.as_os_str()]);
+    }
+
+    /// Adds a document of modules.
+    pub(crate) fn modules(&self, text: &str) {
+        let path = self.dir.join("modules.yaml");
+        fs::write(&path, text).unwrap();
+        let repodata = self.dir.join("repodata");
+        host(
+            "modifyrepo_c",
+            &[OsStr::new("--mdtype=modules"), path.as_os_str(), repodata.as_os_str()],
+        );
+    }
+
+    pub(crate) fn baseurl(&self) -> String {
+        format!("file://{}", self.dir.display())
+    }
+}
+
+/// Lines that add a repository to a config.
+pub(crate) fn section(baseurl: &str, options: &str) -> String {
+    format!(
+        "config_opts['dnf.conf'] += \"\"\"\n[extra]\nname=extra\nbaseurl={baseurl}\n{options}\n\"\"\"\n"
+    )
+}
+
+/// A web server of a directory on loopback; ends with this value.
+pub(crate) struct Web {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Web {
+    pub(crate) fn serve(dir: &Path) -> Web {
+        let mut child = Command::new("python3")
+            .args(["-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory"])
+            .arg(dir)
+            .arg("0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // "Serving HTTP on 127.0.0.1 port 43125 (http://127.0.0.1:43125/) ..."
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split(['(', ')']).nth(1).unwrap_or_default().to_owned();
+        assert!(address.starts_with("http://"), "{line}");
+        Web { child, address }
+    }
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
