@@ -52,13 +52,24 @@ pub struct PlannedStage {
     pub commands: Vec<Vec<String>>,
 }
 
+/// A build cannot be planned.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub enum PlanError {
+    /// A profile is not valid.
+    Profile(#[from] ProfileError),
+    /// Nothing can install packages.
+    PackageManager(#[from] dnf::NoPackageManager),
+}
+
 /// Plans a build.
 ///
 /// # Errors
 ///
-/// A profile is not valid.
-pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPlan, ProfileError> {
+/// See [`PlanError`].
+pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPlan, PlanError> {
     let options = env.options;
+    let manager = env.manager()?;
     let key = env.key.clone();
     let exists = env.store.root(&key).join("info.json").exists();
     let stage = |name, profile: ProfileName, timeout_ms, commands| -> Result<_, ProfileError> {
@@ -79,12 +90,11 @@ pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPl
         true => Vec::new(),
         false => crate::buildroot::bootstrap::setup_commands(options)
             .iter()
-            .map(|command| env.manager.command_line(options, command))
+            .map(|command| manager.command_line(options, command))
             .collect(),
     };
-    let dependencies = env
-        .manager
-        .command_line(options, &commands::build_dependencies(super::pipeline::PACKAGE_PLACE));
+    let dependencies = commands::build_dependencies(super::pipeline::PACKAGE_PLACE);
+    let dependencies = manager.command_line(options, &dependencies);
     let source = vec![
         commands::take_source(options, &request.source),
         commands::build_source(options, spec),

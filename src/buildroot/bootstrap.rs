@@ -276,7 +276,7 @@ fn versions(
     let rpm = packages::query(env, stage, root.clone(), argv)?;
     versions.insert("rpm".to_owned(), first_line(&rpm));
     if let Some(version) = packages::manager_version(env, stage, tools, root)? {
-        versions.insert(env.manager.kind.to_string(), version);
+        versions.insert(tools.manager.kind.to_string(), version);
     }
     Ok(versions)
 }

@@ -23,7 +23,7 @@ pub struct PackageManager {
 }
 
 /// No package manager of the host can install what the config wants.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error(
     "the config wants the package manager {wanted}, and this host has none that could stand in"
 )]
@@ -34,7 +34,9 @@ pub struct NoPackageManager {
 impl NoPackageManager {
     /// What an operator can do.
     pub fn hint(&self) -> String {
-        "install one: apt-get install dnf dnf-plugins-core, or dnf install dnf".to_owned()
+        "install one (apt-get install dnf dnf-plugins-core, or dnf install dnf), or set \
+         config_opts['use_bootstrap'] and config_opts['use_bootstrap_image'] to use that of an image"
+            .to_owned()
     }
 }
 
@@ -79,7 +81,7 @@ impl PackageManager {
     /// Chooses a program of the host. Those of one kind stand in for another where there is none,
     /// since what is asked of them is common to all; what is installed is the same.
     ///
-    /// `resolve` follows the links of a path, and gives none where nothing is.
+    /// `resolve` follows the links of a path, and gives none where there is no program.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use sandbox::spec::User;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::mock_config::{Manager, MockOptions, ModuleOptions};
+use crate::mock_config::{ImageOptions, Manager, MockOptions, ModuleOptions};
 
 /// Changes when what is put into roots changes in a way that the other parts do not show.
 const FORMAT: u32 = 1;
@@ -26,6 +26,7 @@ pub struct KeyParts {
     /// Key of the root that the package manager is in.
     bootstrap: Option<String>,
     package_manager: Manager,
+    image: Option<ImageOptions>,
     modules: ModuleOptions,
     setup_command: Vec<String>,
     additional_packages: Vec<String>,
@@ -61,6 +62,7 @@ impl KeyParts {
             releasever: options.releasever.clone(),
             bootstrap: bootstrap.map(str::to_owned),
             package_manager: options.package_manager,
+            image: options.buildroot_image.clone(),
             modules: options.modules.clone(),
             setup_command: options.chroot_setup_cmd.clone(),
             additional_packages: options.chroot_additional_packages.clone(),

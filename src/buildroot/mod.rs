@@ -27,8 +27,8 @@ pub struct Env<'a> {
     pub context: sandboxes::Context,
     /// The config.
     pub options: &'a MockOptions,
-    /// The package manager that installs: the host's, or the bootstrap root's.
-    pub manager: dnf::PackageManager,
+    /// The host's package manager, if it has one that is of use.
+    pub host_manager: Result<dnf::PackageManager, dnf::NoPackageManager>,
     /// Whether the root is for the package manager of another one.
     pub is_bootstrap: bool,
     /// The root that the package manager is in, if it is not the host's.
@@ -39,4 +39,18 @@ pub struct Env<'a> {
     pub visible: Vec<PathBuf>,
     /// Key of the config's buildroot.
     pub key: String,
+}
+
+impl Env<'_> {
+    /// The package manager that installs into the buildroot: the bootstrap root's, or the host's.
+    ///
+    /// # Errors
+    ///
+    /// It would be the host's, and there is none.
+    pub fn manager(&self) -> Result<dnf::PackageManager, dnf::NoPackageManager> {
+        match self.bootstrap {
+            Some(_) => Ok(dnf::PackageManager::of_bootstrap(self.options)),
+            None => self.host_manager.clone(),
+        }
+    }
 }

@@ -20,7 +20,7 @@ const MAX_ANSWER: usize = 16 << 20;
 /// One call of the package manager.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// What the package manager runs among.
+    /// The package manager and what it runs among.
     pub tools: &'a Tools,
     /// The buildroot.
     pub root: Root,
@@ -56,7 +56,7 @@ pub fn run(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Result
 }
 
 fn run_once(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Result<(), Failure> {
-    let argv = env.manager.command_line(env.options, request.command);
+    let argv = request.tools.manager.command_line(env.options, request.command);
     let mut spec = manager_spec(env, stage, request, argv)?;
     spec.timeout_ms = dnf::timeout_ms(env.options);
     let limits = spec.limits.clone();
@@ -99,7 +99,13 @@ fn manager_spec(
         proxies: &dnf::proxies(&env.options.environment),
     };
     env.context
-        .package_manager(stage.stage.as_str(), request.tools, request.root.clone(), inputs, argv)
+        .package_manager(
+            stage.stage.as_str(),
+            &request.tools.programs,
+            request.root.clone(),
+            inputs,
+            argv,
+        )
         .map_err(|error| {
             let message = "the package manager's sandbox could not be planned";
             Failure::infrastructure(stage.stage, status::GENERIC, message, Some(Box::new(error)))
@@ -119,7 +125,7 @@ pub fn manager_version(
 ) -> Result<Option<String>, Failure> {
     let dbpath = dnf::DEFAULT_DBPATH;
     let request = Request { tools, root, dbpath, command: &[], visible: &[], what: "" };
-    let argv = env.manager.command_line(env.options, &["--version".to_owned()]);
+    let argv = tools.manager.command_line(env.options, &["--version".to_owned()]);
     let spec = manager_spec(env, stage, &request, argv)?;
     let mut lines = Lines::default();
     // Its exit status says whether its own package is in the buildroot, which does not matter.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sandbox::spec::{Limits, Mount, Namespaces, Root, Stdio, User};
 use sandbox::{HostFacts, IdMapping, SandboxSpec};
 
-use super::tools::Tools;
+use super::tools::Programs;
 use crate::profile::{Profile, ProfileError, ProfileName, ProfileUser};
 
 /// Where the buildroot is mounted in sandboxes whose own root are the host's tools.
@@ -152,15 +152,15 @@ impl Context {
     pub fn package_manager(
         &self,
         stage: &str,
-        tools: &Tools,
+        programs: &Programs,
         buildroot: Root,
         inputs: PackageManagerInputs<'_>,
         argv: Vec<String>,
     ) -> Result<SandboxSpec, ProfileError> {
         let profile = ProfileName::Install.load()?;
-        let (root, mut mounts) = match tools {
-            Tools::Host => (Root::Empty { size_bytes: 1 << 30 }, self.tools.mounts()),
-            Tools::Root(root) => (root.clone(), self.tools.network_mounts()),
+        let (root, mut mounts) = match programs {
+            Programs::Host => (Root::Empty { size_bytes: 1 << 30 }, self.tools.mounts()),
+            Programs::Root(root) => (root.clone(), self.tools.network_mounts()),
         };
         mounts.extend(tools_system());
         mounts.extend(inputs.visible.iter().map(read_only));

@@ -1,6 +1,6 @@
 //! From arguments to everything that commands on buildroots need.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sandbox::HostFacts;
 use sandbox::spec::{Limits, User};
@@ -8,7 +8,7 @@ use sandbox::spec::{Limits, User};
 use super::args::{Common, StoreArgs};
 use super::error::CliError;
 use super::output::note;
-use crate::buildroot::dnf::{self, PackageManager};
+use crate::buildroot::dnf::{self, NoPackageManager, PackageManager};
 use crate::buildroot::key::KeyParts;
 use crate::buildroot::sandboxes::{Context, HostTools};
 use crate::buildroot::store::{Store, StoreError};
@@ -28,7 +28,7 @@ pub(super) struct Setup {
     pub(super) options: MockOptions,
     pub(super) store: Store,
     context: Context,
-    manager: PackageManager,
+    host_manager: Result<PackageManager, NoPackageManager>,
     bootstrap: Option<Bootstrap>,
     program: PathBuf,
     visible: Vec<PathBuf>,
@@ -39,8 +39,6 @@ pub(super) struct Setup {
 #[derive(Debug)]
 struct Bootstrap {
     options: MockOptions,
-    /// The host's, which makes it.
-    manager: PackageManager,
     key: String,
 }
 
@@ -64,14 +62,16 @@ impl Setup {
         let config = load_config(common, view.clone())?;
         let options = config.options().map_err(config_error)?;
         config.check_host(&view).map_err(config_error)?;
-        let host_manager = PackageManager::of_host(&options, |path| path.canonicalize().ok())
-            .map_err(|error| {
-                let hint = Some(error.hint());
-                CliError::new(status::PACKAGE_MANAGER, error, hint)
-            })?;
+        let host_manager = PackageManager::of_host(&options, program);
         if !common.quiet {
-            let stand_in = dnf::stand_in_note(&options, &host_manager);
+            let found = host_manager.as_ref().ok();
+            let stand_in = found.and_then(|manager| dnf::stand_in_note(&options, manager));
             config.notes.iter().chain(&stand_in).for_each(note);
+        }
+        let needs_no_other = options.use_bootstrap && options.bootstrap_image.is_some();
+        if let (Err(error), false) = (&host_manager, needs_no_other) {
+            let hint = Some(error.hint());
+            return Err(CliError::new(status::PACKAGE_MANAGER, error.clone(), hint));
         }
         let visible = dnf::visible_paths(&options);
         check_visible(&visible)?;
@@ -98,17 +98,13 @@ impl Setup {
         let key = |options: &MockOptions, bootstrap: Option<&str>| {
             KeyParts::new(options, &ids, context.build_user, &visible, bootstrap).key()
         };
-        let (manager, bootstrap) = match options.use_bootstrap {
-            false => (host_manager, None),
-            true => {
-                let own = options.bootstrap();
-                let key = key(&own, None);
-                let bootstrap = Bootstrap { options: own, manager: host_manager, key };
-                (PackageManager::of_bootstrap(&options), Some(bootstrap))
-            }
-        };
+        let bootstrap = options.use_bootstrap.then(|| {
+            let options = options.bootstrap();
+            let key = key(&options, None);
+            Bootstrap { options, key }
+        });
         let key = key(&options, bootstrap.as_ref().map(|bootstrap| bootstrap.key.as_str()));
-        Ok(Setup { options, store, context, manager, bootstrap, program, visible, key })
+        Ok(Setup { options, store, context, host_manager, bootstrap, program, visible, key })
     }
 
     pub(super) fn runner(&self, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
@@ -116,23 +112,30 @@ impl Setup {
     }
 
     pub(super) fn env<'a>(&'a self, runner: &'a Runner) -> Env<'a> {
-        let env = |options: &'a MockOptions, manager: &PackageManager, key: &str, bootstrap| Env {
+        let env = |options: &'a MockOptions, key: &str, bootstrap| Env {
             runner,
             store: &self.store,
             context: self.context.clone(),
             options,
-            manager: manager.clone(),
+            host_manager: self.host_manager.clone(),
             bootstrap,
             is_bootstrap: false,
             program: self.program.clone(),
             visible: self.visible.clone(),
             key: key.to_owned(),
         };
-        let bootstrap = self.bootstrap.as_ref().map(|Bootstrap { options, manager, key }| {
-            Box::new(Env { is_bootstrap: true, ..env(options, manager, key, None) })
+        let bootstrap = self.bootstrap.as_ref().map(|Bootstrap { options, key }| {
+            Box::new(Env { is_bootstrap: true, ..env(options, key, None) })
         });
-        env(&self.options, &self.manager, &self.key, bootstrap)
+        env(&self.options, &self.key, bootstrap)
     }
+}
+
+/// What a path leads to, if that can be executed.
+fn program(path: &Path) -> Option<PathBuf> {
+    let path = path.canonicalize().ok()?;
+    let executable = nix::unistd::access(&path, nix::unistd::AccessFlags::X_OK).is_ok();
+    (executable && path.is_file()).then_some(path)
 }
 
 /// What configs may know of the machine: its architecture, and the ids of the build user, which

@@ -36,6 +36,6 @@ pub use error::{ConfigError, ErrorKind};
 pub use host::HostView;
 pub use load::{LoadRequest, LoadedConfig, load};
 pub use map::{Key, OrderedMap};
-pub use options::{Manager, ManagerOptions, MockOptions, ModuleOptions};
+pub use options::{ImageOptions, Manager, ManagerOptions, MockOptions, ModuleOptions};
 pub use source::{Location, Origin, Span};
 pub use value::Value;

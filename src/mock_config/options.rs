@@ -1,5 +1,6 @@
 //! The options that a build is planned from, with their types.
 
+mod image;
 mod manager;
 mod read;
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use super::error::ConfigError;
 use super::load::LoadedConfig;
+pub use image::ImageOptions;
 pub use manager::{Manager, ManagerOptions, ModuleOptions};
 use read::Reader;
 
@@ -72,6 +74,12 @@ pub struct MockOptions {
     pub bootstrap_additional_packages: Vec<String>,
     /// What is done with modules in the bootstrap root.
     pub bootstrap_modules: ModuleOptions,
+    /// The image that the bootstrap root starts from.
+    pub bootstrap_image: Option<ImageOptions>,
+    /// The image that the buildroot starts from.
+    pub buildroot_image: Option<ImageOptions>,
+    /// The platform of images, `linux/amd64`, by target architecture.
+    pub oci_platform_map: BTreeMap<String, String>,
 
     /// The user who builds.
     pub chrootuser: String,
@@ -147,6 +155,9 @@ impl MockOptions {
             use_bootstrap: read.flag("use_bootstrap")?,
             bootstrap_additional_packages: read.words("bootstrap_chroot_additional_packages")?,
             bootstrap_modules: ModuleOptions::read(&read, "bootstrap_")?,
+            bootstrap_image: ImageOptions::read(&read, "bootstrap")?,
+            buildroot_image: ImageOptions::read(&read, "buildroot")?,
+            oci_platform_map: read.string_map("oci_platform_map")?,
             chrootuser: read.string("chrootuser")?,
             chrootgroup: read.string("chrootgroup")?,
             chrootuid: read.optional_number("chrootuid")?,
@@ -182,6 +193,7 @@ impl MockOptions {
             extra_chroot_dirs: Vec::new(),
             files: BTreeMap::new(),
             use_bootstrap: false,
+            buildroot_image: self.bootstrap_image.clone(),
             ..self.clone()
         }
     }
