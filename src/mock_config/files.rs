@@ -110,6 +110,30 @@ impl Library<'_> {
         }
     }
 
+    /// Where a path is that configs may ask about: their own directories, and those of the keys
+    /// and releases that configs choose by. None for every other one.
+    pub fn visible(&self, path: &Path) -> Option<PathBuf> {
+        const OPEN: &[&str] = &[
+            "/etc/pki",
+            "/etc/rpm",
+            "/etc/yum.repos.d",
+            "/etc/os-release",
+            "/etc/redhat-release",
+            "/etc/fedora-release",
+            "/etc/centos-release",
+            "/etc/almalinux-release",
+            "/etc/debian_version",
+            "/usr",
+        ];
+        if let Ok(below) = path.strip_prefix(SYSTEM) {
+            return Some(self.system_dir.join(below));
+        }
+        let own = self.home.map(|home| home.join(".config/mock"));
+        let own = own.as_deref().into_iter().chain([self.config_dir()]);
+        let mut open = own.chain(OPEN.iter().map(Path::new));
+        open.any(|directory| path.starts_with(directory)).then(|| path.to_owned())
+    }
+
     pub fn include_hint(&self, built_in: bool) -> String {
         if built_in {
             return "built-in configs include built-in templates".to_owned();

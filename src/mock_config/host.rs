@@ -1,5 +1,7 @@
 //! What a config may know of the machine. Everything else is closed to it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The facts about the host that shape a config.
@@ -14,7 +16,42 @@ pub struct HostView {
     pub gid: u32,
     /// The full host name, for `%_buildhost`.
     pub hostname: String,
+    /// The release of the kernel, as `uname -r` says it.
+    #[serde(default)]
+    pub kernel: String,
+    /// Processors that this process may use, for configs that ask.
+    #[serde(default)]
+    pub cpus: usize,
+    /// The variables of the environment that a config may see.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
 }
+
+/// Variables whose values shape builds or name the user; everything else, secrets of a CI job for
+/// example, is none of a config's business. Names that begin with `MOCK_` are for configs anyway.
+const VISIBLE: &[&str] = &[
+    "HOME",
+    "LANG",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "SUDO_USER",
+    "TERM",
+    "TZ",
+    "USER",
+    "USERNAME",
+    "ftp_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "FTP_PROXY",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "SOURCE_DATE_EPOCH",
+];
 
 impl HostView {
     /// The facts about this process and the machine it runs on.
@@ -25,6 +62,13 @@ impl HostView {
             uid: nix::unistd::getuid().as_raw(),
             gid: nix::unistd::getgid().as_raw(),
             hostname: uname.nodename().to_string_lossy().into_owned(),
+            kernel: uname.release().to_string_lossy().into_owned(),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            environment: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+                .filter(|(name, _)| name.starts_with("MOCK_") || VISIBLE.contains(&name.as_str()))
+                .filter_map(|(name, value)| Some((name, value.into_string().ok()?)))
+                .collect(),
         })
     }
 }

@@ -11,7 +11,7 @@
 use std::collections::HashSet;
 
 use super::error::{ConfigError, ErrorKind, Fault, Outcome};
-use super::eval::Machine;
+use super::eval::{Machine, World};
 use super::files::{Found, Library};
 use super::parse::parse_expression;
 use super::source::{Origin, SourceMap, Span, Stitched};
@@ -29,6 +29,7 @@ pub(super) struct Includer<'a> {
     pub library: &'a Library<'a>,
     pub map: &'a mut SourceMap,
     pub notes: &'a mut Vec<String>,
+    world: &'a dyn World,
     seen: HashSet<Origin>,
     /// Whether the config is one of the built-in ones, whose templates are built in as well.
     built_in: bool,
@@ -40,8 +41,9 @@ impl<'a> Includer<'a> {
         library: &'a Library<'a>,
         map: &'a mut SourceMap,
         notes: &'a mut Vec<String>,
+        world: &'a dyn World,
     ) -> Self {
-        Includer { library, map, notes, seen: HashSet::new(), built_in: false, depth: 0 }
+        Includer { library, map, notes, world, seen: HashSet::new(), built_in: false, depth: 0 }
     }
 
     /// The text of a config with all inclusions in place.
@@ -81,7 +83,7 @@ impl<'a> Includer<'a> {
     fn argument(&self, text: &str, span: Span) -> Outcome<String> {
         let hint = "write include('templates/name.tpl') and nothing with parentheses behind it";
         let expr = parse_expression(text, span.start).map_err(|fault| fault.hint_if_none(hint))?;
-        match Machine::constant(&expr)? {
+        match Machine::constant(&expr, self.world)? {
             Value::Str(path) => Ok(path),
             other => {
                 let message = format!("include() needs a path, not {}", other.type_name());

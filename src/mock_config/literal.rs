@@ -67,11 +67,22 @@ fn string(out: &mut Formatter<'_>, text: &str) -> fmt::Result {
             '\r' => out.write_str("\\r")?,
             '\t' => out.write_str("\\t")?,
             _ if symbol == quote => write!(out, "\\{symbol}")?,
-            _ if symbol.is_control() => write!(out, "\\u{:04x}", u32::from(symbol))?,
-            _ => out.write_char(symbol)?,
+            _ if is_printable(symbol) => out.write_char(symbol)?,
+            _ => match u32::from(symbol) {
+                code @ ..=0xff => write!(out, "\\x{code:02x}")?,
+                code @ ..=0xffff => write!(out, "\\u{code:04x}")?,
+                code => write!(out, "\\U{code:08x}")?,
+            },
         }
     }
     out.write_char(quote)
+}
+
+/// Python and Rust leave the same characters as they are, except that Rust escapes combining ones
+/// that begin a string.
+fn is_printable(symbol: char) -> bool {
+    let text: String = ['a', symbol].into_iter().collect();
+    !text.escape_debug().to_string().contains("\\u{")
 }
 
 #[cfg(test)]
@@ -87,6 +98,6 @@ mod tests {
     #[test]
     fn strings_choose_the_quote_that_needs_no_escape() {
         assert_eq!(Value::from("it's").to_string(), "\"it's\"");
-        assert_eq!(Value::from("a\n\u{1}'\"").to_string(), "'a\\n\\u0001\\'\"'");
+        assert_eq!(Value::from("a\n\u{1}'\"").to_string(), "'a\\n\\x01\\'\"'");
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::defaults::{Defaults, defaults};
 use super::error::{ConfigError, ErrorKind, Fault};
-use super::eval::{Machine, Origins};
+use super::eval::{Machine, Origins, Seen, World};
 use super::files::{Found, Library};
 use super::host::HostView;
 use super::include::Includer;
@@ -57,7 +57,8 @@ pub fn load(request: &LoadRequest) -> Result<LoadedConfig, ConfigError> {
     };
     let found = library.find(&request.name)?;
     let name = chroot_name(&request.name);
-    let mut session = Session::new(&library, &name, &found.origin, &request.host);
+    let view = View { library: &library, host: &request.host };
+    let mut session = Session::new(&view, &name, &found.origin);
     for file in ["site-defaults.cfg", "chroot-aliases.cfg"] {
         session.run_if_there(&library.config_dir().join(file))?;
     }
@@ -80,28 +81,49 @@ fn chroot_name(name: &str) -> String {
     file.strip_suffix(".cfg").map(str::to_owned).unwrap_or(file)
 }
 
+/// What a config may see of the machine.
+struct View<'a> {
+    library: &'a Library<'a>,
+    host: &'a HostView,
+}
+
+impl World for View<'_> {
+    fn host(&self) -> &HostView {
+        self.host
+    }
+
+    fn look(&self, path: &str) -> Seen {
+        let Some(path) = self.library.visible(Path::new(path)) else { return Seen::Hidden };
+        match std::fs::metadata(path) {
+            Ok(data) if data.is_dir() => Seen::Directory,
+            Ok(_) => Seen::File,
+            Err(_) => Seen::Nothing,
+        }
+    }
+}
+
 /// The part of a load that runs files.
 struct Session<'a> {
-    library: &'a Library<'a>,
-    machine: Machine<'static>,
+    view: &'a View<'a>,
+    machine: Machine<'a>,
     map: SourceMap,
     notes: Vec<String>,
 }
 
 impl<'a> Session<'a> {
-    fn new(library: &'a Library<'a>, name: &str, origin: &Origin, host: &HostView) -> Self {
+    fn new(view: &'a View<'a>, name: &str, origin: &Origin) -> Self {
         let Defaults { options, aliases } = defaults();
         let mut options = options.as_dict().cloned().unwrap_or_default();
-        let directory = library.config_dir().display().to_string();
-        for (key, value) in fill::run_options(name, &origin.to_string(), &directory, host) {
+        let directory = view.library.config_dir().display().to_string();
+        for (key, value) in fill::run_options(name, &origin.to_string(), &directory, view.host) {
             options.insert(Key::from(key), value);
         }
-        let machine = Machine::new(&Value::Dict(options), aliases);
-        Session { library, machine, map: SourceMap::default(), notes: Vec::new() }
+        let machine = Machine::new(&Value::Dict(options), aliases, view);
+        Session { view, machine, map: SourceMap::default(), notes: Vec::new() }
     }
 
     fn run_if_there(&mut self, path: &Path) -> Result<(), ConfigError> {
-        match self.library.open(&Origin::File(path.to_owned())) {
+        match self.view.library.open(&Origin::File(path.to_owned())) {
             Ok(found) => self.run(found),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -109,12 +131,18 @@ impl<'a> Session<'a> {
     }
 
     fn run(&mut self, found: Found) -> Result<(), ConfigError> {
-        let text = Includer::new(self.library, &mut self.map, &mut self.notes).read(found)?;
+        let text = Includer::new(self.view.library, &mut self.map, &mut self.notes, self.view)
+            .read(found)?;
         let base = self.map.add_text(&text);
         let locate = |fault: Fault| fault.locate(&self.map);
         let statements = parse::parse(&text.text, base).map_err(locate)?;
         self.machine.run(&statements).map_err(locate)?;
-        self.machine.name_macros().map_err(locate)
+        self.machine.name_macros().map_err(locate)?;
+        for note in self.machine.take_notes() {
+            let place = self.map.locate(note.span).map(|place| format!("{place}: "));
+            self.notes.push(format!("{}{}", place.unwrap_or_default(), note.text));
+        }
+        Ok(())
     }
 
     fn finish(

@@ -1,15 +1,19 @@
 //! Keys, and a map that remembers the order in which its keys were first set.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 /// What may be a key of a dictionary or a member of a set.
 ///
-/// Python takes `True`, `1` and `1.0` for one key. Booleans and floats are not keys here, so that
-/// this can never make two keys out of one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Python takes `True`, `1` and `1.0` for one key, so a boolean equals its number. Floats are no
+/// keys here.
+#[derive(Debug, Clone)]
 pub enum Key {
     /// `None`.
     None,
+    /// `True` or `False`.
+    Bool(bool),
     /// An integer.
     Int(i64),
     /// A string.
@@ -31,10 +35,58 @@ impl Key {
     pub fn to_text(&self) -> String {
         match self {
             Key::None => "null".to_owned(),
+            Key::Bool(flag) => flag.to_string(),
             Key::Int(number) => number.to_string(),
             Key::Str(text) => text.clone(),
             Key::Tuple(_) => super::Value::from(self.clone()).to_string(),
         }
+    }
+}
+
+/// What a key is compared by.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Identity<'a> {
+    None,
+    Int(i64),
+    Str(&'a str),
+    Tuple(&'a [Key]),
+}
+
+impl Key {
+    fn identity(&self) -> Identity<'_> {
+        match self {
+            Key::None => Identity::None,
+            Key::Bool(flag) => Identity::Int(i64::from(*flag)),
+            Key::Int(number) => Identity::Int(*number),
+            Key::Str(text) => Identity::Str(text),
+            Key::Tuple(items) => Identity::Tuple(items),
+        }
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.identity().cmp(&other.identity())
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
     }
 }
 
@@ -104,6 +156,16 @@ impl<V> OrderedMap<V> {
         None
     }
 
+    /// Takes a key out. The others keep their order; this takes time for every one of them.
+    pub fn remove(&mut self, key: &Key) -> Option<V> {
+        let at = self.index.remove(key)?;
+        let (_, value) = self.entries.remove(at);
+        for place in self.index.values_mut().filter(|place| **place > at) {
+            *place -= 1;
+        }
+        Some(value)
+    }
+
     /// All keys and values, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Key, &V)> {
         self.entries.iter().map(|(key, value)| (key, value))
@@ -144,5 +206,25 @@ mod tests {
         assert_eq!(map.insert(Key::from("b"), 3), Some(1));
         let order: Vec<_> = map.iter().map(|(key, value)| (key.to_text(), *value)).collect();
         assert_eq!(order, [("b".to_owned(), 3), ("a".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn what_is_removed_leaves_the_others_in_order() {
+        let mut map: OrderedMap<_> =
+            ["a", "b", "c"].map(|key| (Key::from(key), key)).into_iter().collect();
+        assert_eq!(map.remove(&Key::from("a")), Some("a"));
+        assert_eq!(map.remove(&Key::from("a")), None);
+        map.insert(Key::from("a"), "again");
+        assert_eq!(map.get_str("c"), Some(&"c"));
+        let order: Vec<_> = map.keys().map(Key::to_text).collect();
+        assert_eq!(order, ["b", "c", "a"]);
+    }
+
+    #[test]
+    fn a_boolean_is_its_number() {
+        let mut map = OrderedMap::new();
+        map.insert(Key::Int(1), "number");
+        map.insert(Key::Bool(true), "flag");
+        assert_eq!((map.len(), map.get(&Key::Int(1))), (1, Some(&"flag")));
     }
 }

@@ -3,7 +3,7 @@
 //! A `.cfg` file is a Python program that fills the dictionary `config_opts`. Here its language is
 //! a closed one: text → tokens → tree → values, with `include()` put in place
 //! before and Jinja templates expanded after. A config cannot reach the machine: all it may know
-//! is in [`HostView`], and its time, depth and memory are bounded. What it uses beyond the
+//! is in [`HostView`] and whether some files exist, and its time, depth and memory are bounded. What it uses beyond the
 //! supported language is an error that names the place, never something skipped.
 //!
 //! Every option remembers the assignment that set it, so that a later complaint about its type can
@@ -22,6 +22,7 @@ mod lex;
 mod literal;
 mod load;
 mod map;
+mod modules;
 mod nearest;
 mod options;
 mod overrides;

@@ -109,6 +109,7 @@ impl From<Key> for Value {
     fn from(key: Key) -> Self {
         match key {
             Key::None => Value::None,
+            Key::Bool(flag) => Value::Bool(flag),
             Key::Int(number) => Value::Int(number),
             Key::Str(text) => Value::Str(text),
             Key::Tuple(items) => Value::Tuple(items.into_iter().map(Value::from).collect()),

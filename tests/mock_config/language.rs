@@ -31,3 +31,32 @@ fn an_option_remembers_where_it_was_set() {
     assert_eq!(place(&["macros", "%vendor"]), "/system/demo.cfg:6:36");
     assert_eq!(place(&["macros", "%_topdir"]), "default");
 }
+
+#[test]
+fn the_machine_is_seen_through_a_window() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("keys")).unwrap();
+    std::fs::write(directory.path().join("keys/own.key"), "").unwrap();
+    let program = "
+config_opts['root'] = 'x'
+config_opts['t_env'] = [os.environ.get('HOME'), os.environ.get('SECRET'), dict(os.environ)]
+config_opts['t_host'] = [os.uname().machine, os.uname()[2], os.cpu_count(), os.getuid()]
+config_opts['t_there'] = [os.path.exists('/etc/mock/keys/own.key'), os.path.isdir('/etc/mock/keys/'),
+    os.path.exists('/etc/mock/keys/../../../../../etc/passwd'), os.path.exists('/usr'),
+    os.path.exists('/etc/shadow'), os.path.isfile('relative')]
+";
+    std::fs::write(directory.path().join("t.cfg"), program).unwrap();
+    let config = load(&request("t", directory.path())).unwrap();
+    let shown = |name: &str| config.get(name).unwrap().map(|value| value.to_string()).unwrap();
+    assert_eq!(
+        shown("t_env"),
+        "['/home/packager', None, {'HOME': '/home/packager'}]",
+        "only what the view has"
+    );
+    assert_eq!(shown("t_host"), "['x86_64', '6.1.0', 4, 1000]");
+    assert_eq!(shown("t_there"), "[True, True, False, True, False, False]");
+    let notes = config.notes.join("\n");
+    for path in ["own.key/..", "'/etc/shadow'", "'relative'"] {
+        assert_eq!(notes.contains(path), path != "own.key/..", "{notes}");
+    }
+}

@@ -5,6 +5,7 @@ mod errors;
 mod language;
 mod order;
 mod properties;
+mod python;
 mod real;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,9 @@ fn request(name: &str, system_dir: &Path) -> LoadRequest {
             uid: 1000,
             gid: 135,
             hostname: "@BUILDHOST@".to_owned(),
+            kernel: "6.1.0".to_owned(),
+            cpus: 4,
+            environment: [("HOME".to_owned(), "/home/packager".to_owned())].into(),
         },
     }
 }

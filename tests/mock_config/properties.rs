@@ -76,6 +76,29 @@ fn piece() -> impl Strategy<Value = &'static str> {
         ";",
         "==",
         "for ",
+        "for i in ",
+        "if 1:",
+        "else:",
+        "del ",
+        "*",
+        "**",
+        "f'{",
+        "}'",
+        "!r",
+        ":>5",
+        "range(9)",
+        ".split(",
+        ".items()",
+        ".join(",
+        "sorted(",
+        "os.path.",
+        "os.environ",
+        "import os",
+        "print(",
+        " | ",
+        "[::2]",
+        "'%5.2f'",
+        "lambda ",
     ])
 }
 
@@ -132,6 +155,45 @@ fn what_is_large_or_deep_ends_soon() {
         format!("a = [0] * 100000\n{}", "a == a\n".repeat(SIZE / 7)),
         format!("a = 'x' * 1000000\n{}", "a in a\n".repeat(SIZE / 7)),
         "a = []\na.append(a)\na == a\n".to_owned(),
+        "a = []\na.append(a)\nsorted([a, a])\n".to_owned(),
+        "a = []\na.append(a)\nstr(a)\n".to_owned(),
+        "a = [1]\nfor i in a: a.append(i)\n".to_owned(),
+        "x = 'a'\nfor i in range(100): x += x\n".to_owned(),
+        "x = ('a' * 1000000).replace('', 'b' * 1000000)\n".to_owned(),
+        "x = ('a' * 1000000).join(['b'] * 1000000)\n".to_owned(),
+        "x = 'a'.ljust(10 ** 12)\n".to_owned(),
+        "x = '\\t'.expandtabs(10 ** 12)\n".to_owned(),
+        "x = '{:>{}}'.format(1, 10 ** 12)\n".to_owned(),
+        "x = '%.*f' % (10 ** 9, 1.0)\n".to_owned(),
+        "x = list(range(10 ** 18))\n".to_owned(),
+        "x = 2 ** (10 ** 18)\n".to_owned(),
+        "x = 1 << (10 ** 18)\n".to_owned(),
+        "for i in range(10 ** 18): pass\n".to_owned(),
+        "x = [0 for i in range(1000) for j in range(1000) for k in range(1000)]\n".to_owned(),
+        "x = [[0] * 100000]\nfor i in range(10000): str(x)\n".to_owned(),
+        "x = {i: i for i in range(30000)}\nfor i in range(30000): del x[i]\n".to_owned(),
+        "x = {i: i for i in range(30000)}\nfor i in range(30000): x.copy()\n".to_owned(),
+        "x = list(range(30000))\nfor i in range(30000): x.insert(0, i)\n".to_owned(),
+        "x = set(range(30000))\nfor i in range(30000): x.add(i)\n".to_owned(),
+        "x = 'a b ' * 100000\nfor i in range(30000): x.split()\n".to_owned(),
+        "x = 'ab' * 100000\nfor i in range(30000): x[1:]\n".to_owned(),
+        "x = 'a' * 100000\nfor i in range(30000): x.find('b')\n".to_owned(),
+        (0..50)
+            .map(|at| format!("{}for i{at} in range(2):\n", " ".repeat(at)))
+            .chain([" ".repeat(50) + "pass\n"])
+            .collect(),
+        format!("x = f'{}{}'\n", "{f'".repeat(SIZE / 6), "'}".repeat(SIZE / 6)),
+        format!("x = f'{}1'\n", "{1}".repeat(SIZE / 3)),
+        "x = f'{1:{2:{3:{4:{5}}}}}'\n".to_owned(),
+        format!("x = {}1{}\n", "[i for i in ".repeat(SIZE / 12), "]".repeat(SIZE / 12)),
+        format!("x = {}1{}\n", "[*".repeat(SIZE / 3), "]".repeat(SIZE / 3)),
+        format!("x = {}1{}\n", "{**".repeat(SIZE / 4), "}".repeat(SIZE / 4)),
+        format!("x = a{}1{}\n", "[1:".repeat(SIZE / 4), "]".repeat(SIZE / 4)),
+        format!("for {}x in y: pass\n", "(".repeat(SIZE)),
+        format!("x = {}1\n", "1 ** ".repeat(SIZE / 5)),
+        format!("x = {}\n", "f(".repeat(SIZE / 2)),
+        format!("x = [1 {}]\n", "for i in [1] ".repeat(SIZE / 13)),
+        format!("if 1: pass\n{}", "elif 1: pass\n".repeat(SIZE / 13)),
         format!("config_opts['x'] = '{}'\n", "{{ x }}".repeat(SIZE / 7)),
         format!("config_opts['x'] = '{}'\n", "{% if 1 %}".repeat(SIZE / 10)),
         format!("config_opts['x'] = '{{{{ {}1 }}}}'\n", "(".repeat(SIZE)),
@@ -139,10 +201,12 @@ fn what_is_large_or_deep_ends_soon() {
         format!("config_opts['x'] = '{{{{ {}1 }}}}'\n", "not ".repeat(SIZE / 4)),
     ];
     for program in programs {
+        let shown: String = program.chars().take(40).collect();
+        // The last one shown is the one that ended the whole test, if the stack was not enough.
+        println!("{shown:?}");
         let start = std::time::Instant::now();
         try_all(program.as_bytes());
         let seconds = start.elapsed().as_secs();
-        let shown: String = program.chars().take(40).collect();
         assert!(seconds < 20, "{shown}… takes {seconds} s");
     }
 }

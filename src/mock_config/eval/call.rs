@@ -1,13 +1,24 @@
-//! The few things that can be called.
-
-use std::collections::BTreeSet;
+//! Calls: of functions by name, and of the methods of values.
 
 use super::Machine;
-use super::heap::{Id, Item};
+use super::heap::Item;
 use crate::mock_config::ast::{Expr, ExprKind};
 use crate::mock_config::error::{ErrorKind, Fault, Outcome};
-use crate::mock_config::map::Key;
+use crate::mock_config::map::OrderedMap;
 use crate::mock_config::source::Span;
+
+/// A call with its arguments evaluated.
+pub(super) struct Call {
+    /// What is called, as errors say it.
+    pub name: String,
+    pub items: Vec<Item>,
+    pub names: Vec<(String, Item, Span)>,
+    /// The first argument's place, or the call's own.
+    pub first: Span,
+    /// The last argument's place, or the call's own.
+    pub last: Span,
+    pub span: Span,
+}
 
 impl Machine<'_> {
     pub(super) fn call(
@@ -17,147 +28,167 @@ impl Machine<'_> {
         named: &[(String, Expr)],
         span: Span,
     ) -> Outcome<Item> {
-        match &callee.kind {
-            ExprKind::Attribute { base, name } => {
-                let base_item = self.eval(base)?;
-                let items = self.all(args)?;
-                let mut names = Vec::new();
-                for (name, value) in named {
-                    names.push((name.clone(), self.eval(value)?, value.span));
+        if let ExprKind::Attribute { base, name } = &callee.kind {
+            let base = self.eval(base)?;
+            return match self.attribute(&base, name, callee.span)? {
+                Some(function) => self.invoke(function, name, args, named, callee.span, span),
+                None => {
+                    let call = self.arguments(name, args, named, span)?;
+                    self.method(&base, &call)
                 }
-                let call = Call { name, items, names, args, span };
-                self.method(&base_item, call)
-            }
-            ExprKind::Name(name) if name == "set" && args.is_empty() && named.is_empty() => {
-                self.heap.new_set(BTreeSet::new(), span)
-            }
-            ExprKind::Name(name) if name != "include" => {
-                let message = format!("the function `{name}` is not supported in configs");
-                Err(Fault::new(ErrorKind::Unsupported, callee.span, message)
-                    .hint("write the result itself; there is include() and the methods of values"))
-            }
-            _ => {
-                self.eval(callee)?;
-                let message = "only methods can be called";
-                Err(Fault::new(ErrorKind::Type, callee.span, message))
-            }
+            };
         }
-    }
-
-    fn method(&mut self, base: &Item, call: Call<'_>) -> Outcome<Item> {
-        match (base, call.name) {
-            (Item::Str(pattern), "format") => {
-                let named: Vec<(&str, &Item)> =
-                    call.names.iter().map(|(name, item, _)| (name.as_str(), item)).collect();
-                let text = self.format(pattern, &call.items, &named, call.span)?;
-                self.heap.string(&text, call.span)
-            }
-            (Item::List(id), "append") => {
-                let [item] = call.exactly()?;
-                self.heap.push(*id, item, call.args[0].span)?;
-                Ok(Item::None)
-            }
-            (Item::List(id), "extend") => {
-                let [item] = call.exactly()?;
-                self.extend(*id, &item, call.args[0].span)?;
-                Ok(Item::None)
-            }
-            (Item::Dict(id), "update") => self.update(*id, call),
-            (Item::Dict(id), "setdefault") => {
-                let (key, default, span) = self.key_and_default(*id, &call)?;
-                if let Some(cell) = self.heap.dict(*id).and_then(|map| map.get(&key)) {
-                    return Ok(cell.item.clone());
-                }
-                self.heap.insert(*id, key, default.clone(), span)?;
-                Ok(default)
-            }
-            (Item::Dict(id), "get") => {
-                let (key, default, _) = self.key_and_default(*id, &call)?;
-                let found = self.heap.dict(*id).and_then(|map| map.get(&key));
-                Ok(found.map_or(default, |cell| cell.item.clone()))
-            }
-            _ => Err(no_method(base, call.name, call.span)),
-        }
-    }
-
-    fn key_and_default(&self, id: Id, call: &Call<'_>) -> Outcome<(Key, Item, Span)> {
-        let (key, default, span) = match call.items.as_slice() {
-            [key] => (key, Item::None, call.args[0].span),
-            [key, default] => (key, default.clone(), call.args[1].span),
-            _ => return Err(call.wrong_count("one or two arguments")),
+        let function = self.eval(callee)?;
+        let name = match &callee.kind {
+            ExprKind::Name(name) => name,
+            _ => "",
         };
-        call.no_names()?;
-        let key = self.heap.key(key, call.args[0].span)?;
-        Ok((self.resolve_alias(id, key), default, span))
+        self.invoke(function, name, args, named, callee.span, span)
     }
 
-    /// Takes over the keys of another dictionary, each with the place where it was written.
-    fn update(&mut self, id: Id, call: Call<'_>) -> Outcome<Item> {
-        match call.items.as_slice() {
-            [] => {}
-            [Item::Dict(from)] => {
-                let cells = self.heap.dict(*from).cloned().unwrap_or_default();
-                self.heap.budget.work(cells.len(), call.span)?;
-                for (key, cell) in cells.iter() {
-                    let key = self.resolve_alias(id, key.clone());
-                    let span = cell.span.unwrap_or(call.span);
-                    self.heap.insert(id, key, cell.item.clone(), span)?;
+    fn invoke(
+        &mut self,
+        function: Item,
+        name: &str,
+        args: &[Expr],
+        named: &[(String, Expr)],
+        place: Span,
+        span: Span,
+    ) -> Outcome<Item> {
+        let Item::Function(path) = function else {
+            let message = format!("{} cannot be called", function.type_name());
+            return Err(Fault::new(ErrorKind::Type, place, message)
+                .hint("only methods and functions have parentheses"));
+        };
+        let call = self.arguments(name, args, named, span)?;
+        self.function(path, &call)
+    }
+
+    fn arguments(
+        &mut self,
+        name: &str,
+        args: &[Expr],
+        named: &[(String, Expr)],
+        span: Span,
+    ) -> Outcome<Call> {
+        let items = self.all(args)?;
+        let mut names = Vec::new();
+        for (name, value) in named {
+            let item = self.eval(value)?;
+            if name != "**" {
+                names.push((name.clone(), item, value.span));
+                continue;
+            }
+            let Item::Dict(id) = item else {
+                let message = format!("`**` needs a dictionary, not {}", item.type_name());
+                return Err(Fault::new(ErrorKind::Type, value.span, message));
+            };
+            let entries = self.heap.dict(id).into_iter().flat_map(OrderedMap::iter);
+            for (key, cell) in entries {
+                names.push((key.to_text(), cell.item.clone(), cell.span.unwrap_or(value.span)));
+            }
+            self.heap.budget.spend(names.len() * 64, span)?;
+        }
+        let first = args.first().map_or(span, |arg| arg.span);
+        let last = args.last().map_or(span, |arg| arg.span);
+        Ok(Call { name: name.to_owned(), items, names, first, last, span })
+    }
+
+    fn method(&mut self, base: &Item, call: &Call) -> Outcome<Item> {
+        let found = match base {
+            Item::Str(text) => self.string_method(&text.clone(), call)?,
+            Item::List(id) => self.list_method(*id, call)?,
+            Item::Tuple(items) => self.tuple_method(&items.clone(), call)?,
+            Item::Dict(id) => self.dict_method(*id, call)?,
+            Item::Set(id) => self.set_method(*id, call)?,
+            _ => None,
+        };
+        found.ok_or_else(|| {
+            let message = format!("{} has no method `{}` here", base.type_name(), call.name);
+            Fault::new(ErrorKind::Unsupported, call.span, message).hint(match base {
+                Item::Str(_) => "strings have the methods of Python's str that make no bytes",
+                Item::List(_) | Item::Tuple(_) | Item::Dict(_) | Item::Set(_) => {
+                    "lists, tuples, dictionaries and sets have the methods that Python's have"
                 }
-            }
-            [other] => {
-                let message = format!("update() needs a dictionary, not {}", other.type_name());
-                return Err(Fault::new(ErrorKind::Type, call.args[0].span, message));
-            }
-            _ => return Err(call.wrong_count("one argument")),
-        }
-        for (name, item, span) in call.names {
-            let key = self.resolve_alias(id, Key::from(name));
-            self.heap.insert(id, key, item, span)?;
-        }
-        Ok(Item::None)
+                _ => "strings, lists, tuples, dictionaries and sets have methods",
+            })
+        })
     }
 }
 
-/// A call of a method, arguments evaluated.
-struct Call<'a> {
-    name: &'a str,
-    items: Vec<Item>,
-    names: Vec<(String, Item, Span)>,
-    args: &'a [Expr],
-    span: Span,
-}
-
-impl Call<'_> {
-    fn exactly<const N: usize>(&self) -> Outcome<[Item; N]> {
-        self.no_names()?;
-        let many = if N == 1 { "one argument".to_owned() } else { format!("{N} arguments") };
-        <[Item; N]>::try_from(self.items.clone()).map_err(|_| self.wrong_count(&many))
-    }
-
-    fn no_names(&self) -> Outcome<()> {
-        match self.names.first() {
-            Some((name, _, span)) => {
+impl Call {
+    /// The arguments in the order of their names, of which the first `required` must be there.
+    /// A name that begins with `/` cannot be used as one.
+    pub fn bind<const N: usize>(
+        &self,
+        names: [&str; N],
+        required: usize,
+    ) -> Outcome<[Option<Item>; N]> {
+        if self.items.len() > N {
+            return Err(self.wrong_count(required, N));
+        }
+        let mut out: [Option<Item>; N] = std::array::from_fn(|at| self.items.get(at).cloned());
+        for (name, item, span) in &self.names {
+            let Some(at) = names.iter().position(|known| known == name) else {
                 let message = format!("{}() takes no argument called `{name}`", self.name);
-                Err(Fault::new(ErrorKind::Type, *span, message))
+                return Err(Fault::new(ErrorKind::Type, *span, message));
+            };
+            if out[at].replace(item.clone()).is_some() {
+                let message = format!("{}() gets the argument `{name}` twice", self.name);
+                return Err(Fault::new(ErrorKind::Type, *span, message));
             }
-            None => Ok(()),
+        }
+        if out[..required].iter().any(Option::is_none) {
+            return Err(self.wrong_count(required, N));
+        }
+        Ok(out)
+    }
+
+    /// The arguments of a call that takes exactly so many.
+    pub fn exactly<const N: usize>(&self) -> Outcome<[Item; N]> {
+        Ok(self.bind(["/"; N], N)?.map(|item| item.unwrap_or(Item::None)))
+    }
+
+    fn wrong_count(&self, least: usize, most: usize) -> Fault {
+        let plural = if most == 1 { "" } else { "s" };
+        let wanted = match (least, most) {
+            (0, 0) => "no arguments".to_owned(),
+            (1, 1) => "one argument".to_owned(),
+            _ if least == most => format!("{most} argument{plural}"),
+            _ => format!("{least} to {most} argument{plural}"),
+        };
+        let count = self.items.len() + self.names.len();
+        let fault = Fault::new(
+            ErrorKind::Type,
+            self.span,
+            format!("{}() takes {wanted}, not {count}", self.name),
+        );
+        match self.name.as_str() {
+            "append" | "update" => fault
+                .hint("several items are added with .extend([…]), several keys with .update({…})"),
+            _ => fault,
         }
     }
 
-    fn wrong_count(&self, wanted: &str) -> Fault {
-        let message = format!("{}() takes {wanted}, not {}", self.name, self.items.len());
-        Fault::new(ErrorKind::Type, self.span, message)
-            .hint("several items are added with .extend([…]), several keys with .update({…})")
+    /// An argument that must be a string.
+    pub fn text<'a>(&self, item: &'a Item) -> Outcome<&'a str> {
+        match item {
+            Item::Str(text) => Ok(text),
+            _ => Err(self.wrong_type("a string", item)),
+        }
     }
-}
 
-fn no_method(base: &Item, name: &str, span: Span) -> Fault {
-    let there = match base {
-        Item::Str(_) => "a string has .format()",
-        Item::List(_) => "a list has .append() and .extend()",
-        Item::Dict(_) => "a dictionary has .update(), .setdefault() and .get()",
-        _ => "strings, lists and dictionaries have methods",
-    };
-    let message = format!("{} has no method `{name}` here", base.type_name());
-    Fault::new(ErrorKind::Unsupported, span, message).hint(there)
+    /// An argument that must be a whole number.
+    pub fn int(&self, item: &Item) -> Outcome<i64> {
+        super::ops::integer(item).ok_or_else(|| self.wrong_type("an integer", item))
+    }
+
+    pub fn wrong_type(&self, wanted: &str, item: &Item) -> Fault {
+        let message = format!("{}() needs {wanted}, not {}", self.name, item.type_name());
+        Fault::new(ErrorKind::Type, self.first, message)
+    }
+
+    pub fn value(&self, message: impl Into<String>) -> Fault {
+        Fault::new(ErrorKind::Value, self.span, message)
+    }
 }

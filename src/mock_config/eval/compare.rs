@@ -1,8 +1,11 @@
 //! Comparisons.
 
+use std::cmp::Ordering;
+
 use super::Machine;
-use super::heap::Item;
-use super::ops::number;
+use super::heap::{Item, ViewKind};
+use super::ops::{integer, number};
+use super::set::no_order;
 use crate::mock_config::ast::CompareOp;
 use crate::mock_config::error::{ErrorKind, Fault, Outcome};
 use crate::mock_config::source::Span;
@@ -27,17 +30,10 @@ impl Machine<'_> {
             | CompareOp::Greater
             | CompareOp::GreaterEqual => {
                 let order = match (left, right) {
-                    (Item::Str(a), Item::Str(b)) => Some(a.cmp(b)),
-                    _ => match (number(left), number(right)) {
-                        (Some(a), Some(b)) => a.partial_cmp(&b),
-                        _ => None,
-                    },
+                    (Item::Set(a), Item::Set(b)) => self.set_order(*a, *b),
+                    _ => Some(self.order(left, right, 0, span)?),
                 };
-                let Some(order) = order else {
-                    let message =
-                        format!("{} and {} have no order", left.type_name(), right.type_name());
-                    return Err(Fault::new(ErrorKind::Type, span, message));
-                };
+                let Some(order) = order else { return Ok(false) };
                 Ok(match op {
                     CompareOp::Less => order.is_lt(),
                     CompareOp::LessEqual => order.is_le(),
@@ -46,6 +42,47 @@ impl Machine<'_> {
                 })
             }
         }
+    }
+
+    /// Which of two comes first.
+    pub(super) fn order(
+        &mut self,
+        left: &Item,
+        right: &Item,
+        depth: usize,
+        span: Span,
+    ) -> Outcome<Ordering> {
+        let length = self.length(left);
+        self.heap.budget.work(length, span)?;
+        self.not_too_deep(depth, span)?;
+        match (left, right) {
+            (Item::Str(a), Item::Str(b)) => Ok(a.cmp(b)),
+            (Item::List(_), Item::List(_)) | (Item::Tuple(_), Item::Tuple(_)) => {
+                let (a, b) = (self.iterate(left, span)?, self.iterate(right, span)?);
+                for (a, b) in a.iter().zip(&b) {
+                    if !self.equal(a, b, depth + 1, span)? {
+                        return self.order(a, b, depth + 1, span);
+                    }
+                }
+                Ok(a.len().cmp(&b.len()))
+            }
+            _ => match (integer(left), integer(right)) {
+                (Some(a), Some(b)) => Ok(a.cmp(&b)),
+                _ => {
+                    let numbers = number(left).zip(number(right));
+                    let order = numbers.and_then(|(a, b)| a.partial_cmp(&b));
+                    order.ok_or_else(|| no_order(left, right, span))
+                }
+            },
+        }
+    }
+
+    fn not_too_deep(&self, depth: usize, span: Span) -> Outcome<()> {
+        if depth <= super::limits::DEPTH {
+            return Ok(());
+        }
+        let message = "the compared values are nested too deep, or contain themselves";
+        Err(Fault::new(ErrorKind::Limit, span, message))
     }
 
     fn contains(&mut self, container: &Item, item: &Item, span: Span) -> Outcome<bool> {
@@ -61,7 +98,20 @@ impl Machine<'_> {
                 let key = self.heap.key(item, span)?;
                 Ok(self.heap.set(*id).is_some_and(|keys| keys.contains(&key)))
             }
-            (Item::List(_) | Item::Tuple(_), _) => {
+            (Item::Range(start, stop, step), _) => {
+                let Some(number) = super::ops::integer(item) else { return Ok(false) };
+                let inside = if *step > 0 {
+                    (*start..*stop).contains(&number)
+                } else {
+                    number <= *start && number > *stop
+                };
+                Ok(inside && (i128::from(number) - i128::from(*start)) % i128::from(*step) == 0)
+            }
+            (Item::View(ViewKind::Keys, id), _) => {
+                let key = self.resolve_alias(*id, self.heap.key(item, span)?);
+                Ok(self.heap.dict(*id).is_some_and(|map| map.contains(&key)))
+            }
+            (Item::List(_) | Item::Tuple(_) | Item::View(..) | Item::Iter(_) | Item::Uname, _) => {
                 for member in self.iterate(container, span)? {
                     if self.equal(&member, item, 0, span)? {
                         return Ok(true);
@@ -77,28 +127,26 @@ impl Machine<'_> {
         }
     }
 
-    fn equal(&mut self, left: &Item, right: &Item, depth: usize, span: Span) -> Outcome<bool> {
+    pub(super) fn equal(
+        &mut self,
+        left: &Item,
+        right: &Item,
+        depth: usize,
+        span: Span,
+    ) -> Outcome<bool> {
         let length = self.length(left);
         self.heap.budget.work(length, span)?;
-        if depth > super::limits::DEPTH {
-            let message = "the compared values are nested too deep, or contain themselves";
-            return Err(Fault::new(ErrorKind::Limit, span, message));
-        }
+        self.not_too_deep(depth, span)?;
         Ok(match (left, right) {
             (Item::None, Item::None) => true,
             (Item::Str(a), Item::Str(b)) => a == b,
+            (Item::Function(a), Item::Function(b)) | (Item::Module(a), Item::Module(b)) => a == b,
+            (Item::Range(..), Item::Range(..)) => {
+                return self.same_items(left, right, depth, span);
+            }
             (Item::Set(a), Item::Set(b)) => self.heap.set(*a) == self.heap.set(*b),
             (Item::List(_), Item::List(_)) | (Item::Tuple(_), Item::Tuple(_)) => {
-                let (a, b) = (self.iterate(left, span)?, self.iterate(right, span)?);
-                if a.len() != b.len() {
-                    return Ok(false);
-                }
-                for (a, b) in a.iter().zip(&b) {
-                    if !self.equal(a, b, depth + 1, span)? {
-                        return Ok(false);
-                    }
-                }
-                true
+                return self.same_items(left, right, depth, span);
             }
             (Item::Dict(a), Item::Dict(b)) => {
                 let (a, b) = (self.heap.dict(*a).cloned(), self.heap.dict(*b).cloned());
@@ -114,8 +162,24 @@ impl Machine<'_> {
                 }
                 true
             }
-            _ => matches!((number(left), number(right)), (Some(a), Some(b)) if a == b),
+            _ => match (integer(left), integer(right)) {
+                (Some(a), Some(b)) => a == b,
+                _ => matches!((number(left), number(right)), (Some(a), Some(b)) if a == b),
+            },
         })
+    }
+
+    fn same_items(&mut self, left: &Item, right: &Item, depth: usize, span: Span) -> Outcome<bool> {
+        if self.length(left) != self.length(right) {
+            return Ok(false);
+        }
+        let (a, b) = (self.iterate(left, span)?, self.iterate(right, span)?);
+        for (a, b) in a.iter().zip(&b) {
+            if !self.equal(a, b, depth + 1, span)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -125,6 +189,7 @@ fn same(left: &Item, right: &Item, span: Span) -> Outcome<bool> {
         (Item::None, _) | (_, Item::None) => Ok(matches!((left, right), (Item::None, Item::None))),
         (Item::Bool(a), Item::Bool(b)) => Ok(a == b),
         (Item::Bool(_), _) | (_, Item::Bool(_)) => Ok(false),
+        (Item::Function(a), Item::Function(b)) => Ok(a == b),
         (Item::List(a), Item::List(b)) | (Item::Dict(a), Item::Dict(b)) => Ok(a == b),
         _ => {
             let message = "`is` works on None, True and False only";

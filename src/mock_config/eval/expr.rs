@@ -3,16 +3,50 @@
 use std::collections::BTreeSet;
 
 use super::heap::{Id, Item};
-use super::{Machine, ops};
+use super::{Machine, function, ops};
 use crate::mock_config::ast::{Expr, ExprKind};
 use crate::mock_config::error::{ErrorKind, Fault, Outcome};
 use crate::mock_config::map::{Key, OrderedMap};
+use crate::mock_config::modules;
 use crate::mock_config::nearest::nearest;
 use crate::mock_config::source::Span;
 
 /// Modules that configs are seen to use, for a better word than "not defined".
-const MODULES: &[&str] =
-    &["glob", "os", "platform", "pwd", "re", "shutil", "socket", "subprocess", "sys"];
+const MODULES: &[&str] = &[
+    "datetime",
+    "glob",
+    "grp",
+    "json",
+    "pwd",
+    "re",
+    "shutil",
+    "socket",
+    "subprocess",
+    "sys",
+    "time",
+];
+
+/// Functions of Python that reach further than a config may.
+const OUTSIDE: &[&str] = &[
+    "__import__",
+    "bytes",
+    "compile",
+    "delattr",
+    "dir",
+    "eval",
+    "exec",
+    "exit",
+    "getattr",
+    "globals",
+    "hasattr",
+    "input",
+    "locals",
+    "open",
+    "quit",
+    "setattr",
+    "type",
+    "vars",
+];
 
 impl Machine<'_> {
     pub(super) fn eval(&mut self, expr: &Expr) -> Outcome<Item> {
@@ -38,6 +72,19 @@ impl Machine<'_> {
             ExprKind::Not(inner) => {
                 let inner = self.eval(inner)?;
                 Ok(Item::Bool(!self.is_true(&inner)))
+            }
+            ExprKind::Star(_) => {
+                let message = "`*` unpacks into a list or a tuple only";
+                Err(Fault::new(ErrorKind::Syntax, span, message))
+            }
+            ExprKind::Format(pieces) => {
+                let text = self.pieces(pieces, span)?;
+                self.heap.string(&text, span)
+            }
+            ExprKind::Comprehension(inner) => self.comprehension(inner, span),
+            ExprKind::Invert(inner) => {
+                let item = self.eval(inner)?;
+                ops::invert(&item, span)
             }
             ExprKind::Negate(inner) => {
                 let item = self.eval(inner)?;
@@ -79,8 +126,22 @@ impl Machine<'_> {
                 let index_item = self.eval(index)?;
                 self.get_item(&base, &index_item, index.span)
             }
+            ExprKind::Slice { base, bounds } => {
+                let base = self.eval(base)?;
+                let mut numbers = [None; 3];
+                for (number, bound) in numbers.iter_mut().zip(bounds.iter()) {
+                    if let Some(bound) = bound {
+                        let item = self.eval(bound)?;
+                        *number = ops::bound(&item, bound.span)?;
+                    }
+                }
+                self.slice(&base, numbers, span)
+            }
             ExprKind::Attribute { base, name } => {
-                self.eval(base)?;
+                let base = self.eval(base)?;
+                if let Some(found) = self.attribute(&base, name, span)? {
+                    return Ok(found);
+                }
                 let message = format!("the attribute `{name}` cannot be used as a value");
                 Err(Fault::new(ErrorKind::Unsupported, span, message).hint(
                     "options are read as config_opts['name']; methods need their parentheses",
@@ -90,22 +151,36 @@ impl Machine<'_> {
         }
     }
 
-    pub(super) fn all(&mut self, items: &[Expr]) -> Outcome<Vec<Item>> {
-        items.iter().map(|item| self.eval(item)).collect()
+    /// Evaluates the items of a sequence; `*items` puts in all of them.
+    pub(super) fn all(&mut self, exprs: &[Expr]) -> Outcome<Vec<Item>> {
+        let mut out = Vec::with_capacity(exprs.len());
+        for expr in exprs {
+            match &expr.kind {
+                ExprKind::Star(inner) => {
+                    let items = self.eval(inner)?;
+                    out.extend(self.iterate(&items, inner.span)?);
+                }
+                _ => out.push(self.eval(expr)?),
+            }
+        }
+        Ok(out)
     }
 
-    fn make_set(&mut self, items: &[Expr], span: Span) -> Outcome<Item> {
-        let mut keys = BTreeSet::new();
-        for expr in items {
-            let item = self.eval(expr)?;
-            keys.insert(self.heap.key(&item, expr.span)?);
-        }
+    fn make_set(&mut self, exprs: &[Expr], span: Span) -> Outcome<Item> {
+        let items = self.all(exprs)?;
+        let keys: BTreeSet<_> =
+            items.iter().map(|item| self.heap.key(item, span)).collect::<Outcome<_>>()?;
         self.heap.new_set(keys, span)
     }
 
-    fn make_dict(&mut self, pairs: &[(Expr, Expr)], span: Span) -> Outcome<Item> {
+    fn make_dict(&mut self, pairs: &[(Option<Expr>, Expr)], span: Span) -> Outcome<Item> {
         let id = self.heap.new_dict(span)?;
         for (key, value) in pairs {
+            let Some(key) = key else {
+                let from = self.eval(value)?;
+                self.update(id, &from, value.span)?;
+                continue;
+            };
             let key_item = self.eval(key)?;
             let item = self.eval(value)?;
             let key = self.heap.key(&key_item, key.span)?;
@@ -130,16 +205,34 @@ impl Machine<'_> {
             return Err(Fault::new(ErrorKind::Include, span, message)
                 .hint("the file is put in place of the line, with its path on the same line"));
         }
+        // mock runs configs where this module is known already.
+        if name == "os" {
+            return Ok(Item::Module("os"));
+        }
+        if let Some(function) = function::named(name) {
+            return Ok(Item::Function(function));
+        }
+        if let Some(module) = modules::module(name) {
+            let fault = Fault::new(ErrorKind::Name, span, format!("`{name}` is not defined"));
+            return Err(fault.hint(format!("begin with: import {module}")));
+        }
         if MODULES.contains(&name) {
             let message = format!("the module `{name}` is not available in configs");
             return Err(Fault::new(ErrorKind::Unsupported, span, message)
                 .hint("a config has no access to the machine; write the value itself"));
         }
+        if OUTSIDE.contains(&name) {
+            let message = format!("the function `{name}` is not available in configs");
+            return Err(Fault::new(ErrorKind::Unsupported, span, message).hint(
+                "a config has no access to files, code or the machine; write the value itself",
+            ));
+        }
         let fault = Fault::new(ErrorKind::Name, span, format!("`{name}` is not defined"));
-        let known = self.names.keys().map(String::as_str).chain(["config_opts"]);
+        let known = self.names.keys().map(String::as_str);
+        let known = known.chain(["config_opts"]).chain(function::NAMES.iter().copied());
         Err(match nearest(name, known, 1).first() {
             Some(near) => fault.hint(format!("did you mean `{near}`?")),
-            None => fault.hint("a config knows config_opts and the variables it has set itself"),
+            None => fault.hint("a config knows config_opts, what it has set or imported itself, and the common functions of Python"),
         })
     }
 
@@ -155,9 +248,9 @@ impl Machine<'_> {
                 Ok(cells[ops::position(index, cells.len(), span)?].item.clone())
             }
             Item::Tuple(items) => Ok(items[ops::position(index, items.len(), span)?].clone()),
-            Item::Str(_) => {
-                let symbols = self.iterate(base, span)?;
-                Ok(symbols[ops::position(index, symbols.len(), span)?].clone())
+            Item::Str(_) | Item::Range(..) | Item::Uname => {
+                let items = self.iterate(base, span)?;
+                Ok(items[ops::position(index, items.len(), span)?].clone())
             }
             _ => {
                 let message = format!("{} has no items", base.type_name());
@@ -166,7 +259,7 @@ impl Machine<'_> {
         }
     }
 
-    fn no_key(&self, id: Id, key: &Key, span: Span) -> Fault {
+    pub(super) fn no_key(&self, id: Id, key: &Key, span: Span) -> Fault {
         let what = if Some(id) == self.root { "option" } else { "key" };
         let name = key.to_text();
         let fault = Fault::new(ErrorKind::Name, span, format!("the {what} '{name}' is not set"));

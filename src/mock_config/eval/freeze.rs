@@ -69,6 +69,21 @@ impl<'a> Freezer<'a> {
                 Value::Dict(map)
             }
             Item::Set(id) => Value::Set(self.heap.set(*id).cloned().unwrap_or_default()),
+            Item::View(..) | Item::Iter(_) | Item::Range(..) => {
+                let message = format!("{} is not a value for an option", item.type_name());
+                return Err(Fault::new(ErrorKind::Type, self.blame, message)
+                    .hint("make a list of it: list(…)"));
+            }
+            Item::Module(name) | Item::Function(name) => {
+                let message = format!("`{name}` itself is not a value for an option");
+                return Err(Fault::new(ErrorKind::Type, self.blame, message)
+                    .hint("call a function to get its value: name()"));
+            }
+            Item::Uname => {
+                let message = "os.uname() as a whole is not a value for an option";
+                return Err(Fault::new(ErrorKind::Type, self.blame, message)
+                    .hint("take a part of it, such as os.uname().machine"));
+            }
         })
     }
 

@@ -3,7 +3,7 @@
 //! Lists and dictionaries are shared by reference in Python: after `a = config_opts['macros']` a
 //! change of `a` is a change of the option. So they live here and values only point to them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use super::limits::Budget;
@@ -28,6 +28,26 @@ pub(super) enum Item {
     List(Id),
     Dict(Id),
     Set(Id),
+    /// `.keys()` and its like: what the dictionary has at the time of looking.
+    View(ViewKind, Id),
+    /// What can be gone through once.
+    Iter(Id),
+    /// `range(start, stop, step)`.
+    Range(i64, i64, i64),
+    /// A module, by its full name.
+    Module(&'static str),
+    /// A function or type, by its full name.
+    Function(&'static str),
+    /// What `os.uname()` returns.
+    Uname,
+}
+
+/// What of a dictionary is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ViewKind {
+    Keys,
+    Values,
+    Items,
 }
 
 /// A value in a container, with the assignment that put it there; defaults have none.
@@ -42,6 +62,7 @@ enum Object {
     List(Vec<Cell>),
     Dict(OrderedMap<Cell>),
     Set(BTreeSet<Key>),
+    Iter(VecDeque<Item>),
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +101,19 @@ impl Heap {
         Ok(Item::Set(self.add(Object::Set(keys))))
     }
 
+    pub fn new_iter(&mut self, items: Vec<Item>, span: Span) -> Outcome<Item> {
+        self.budget.spend((items.len() + 1) * CELL, span)?;
+        Ok(Item::Iter(self.add(Object::Iter(items.into()))))
+    }
+
+    /// Takes the next item of what is gone through once.
+    pub fn next(&mut self, id: Id) -> Option<Item> {
+        match &mut self.objects[id.0] {
+            Object::Iter(items) => items.pop_front(),
+            _ => None,
+        }
+    }
+
     fn add(&mut self, object: Object) -> Id {
         self.objects.push(object);
         Id(self.objects.len() - 1)
@@ -104,6 +138,28 @@ impl Heap {
             Object::Set(keys) => Some(keys),
             _ => None,
         }
+    }
+
+    /// The items of a list, to be changed in place; growing costs what `spend` says.
+    pub fn list_mut(&mut self, id: Id) -> Option<&mut Vec<Cell>> {
+        match &mut self.objects[id.0] {
+            Object::List(cells) => Some(cells),
+            _ => None,
+        }
+    }
+
+    /// A dictionary, to take keys out of it.
+    pub fn dict_mut(&mut self, id: Id) -> Option<&mut OrderedMap<Cell>> {
+        match &mut self.objects[id.0] {
+            Object::Dict(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    pub fn replace_set(&mut self, id: Id, keys: BTreeSet<Key>, span: Span) -> Outcome<()> {
+        self.budget.spend((keys.len() + 1) * CELL, span)?;
+        self.objects[id.0] = Object::Set(keys);
+        Ok(())
     }
 
     pub fn push(&mut self, id: Id, item: Item, span: Span) -> Outcome<()> {
@@ -169,6 +225,7 @@ impl Heap {
     pub fn key(&self, item: &Item, span: Span) -> Outcome<Key> {
         match item {
             Item::None => Ok(Key::None),
+            Item::Bool(flag) => Ok(Key::Bool(*flag)),
             Item::Int(number) => Ok(Key::Int(*number)),
             Item::Str(text) => Ok(Key::Str(text.to_string())),
             Item::Tuple(items) => items
@@ -179,7 +236,7 @@ impl Heap {
             _ => {
                 let message = format!("{} cannot be a key", item.type_name());
                 Err(Fault::new(ErrorKind::Type, span, message)
-                    .hint("a key is a string, an integer, None or a tuple of these"))
+                    .hint("a key is a string, an integer, a boolean, None or a tuple of these"))
             }
         }
     }
@@ -189,7 +246,7 @@ fn key_size(key: &Key) -> usize {
     match key {
         Key::Str(text) => text.len(),
         Key::Tuple(items) => items.iter().map(key_size).sum(),
-        Key::None | Key::Int(_) => 0,
+        Key::None | Key::Bool(_) | Key::Int(_) => 0,
     }
 }
 
@@ -206,6 +263,12 @@ impl Item {
             Item::List(_) => "a list",
             Item::Dict(_) => "a dictionary",
             Item::Set(_) => "a set",
+            Item::View(..) => "a view of a dictionary",
+            Item::Iter(_) => "an iterator",
+            Item::Range(..) => "a range",
+            Item::Module(_) => "a module",
+            Item::Function(_) => "a function",
+            Item::Uname => "a tuple",
         }
     }
 }
@@ -214,6 +277,7 @@ impl From<Key> for Item {
     fn from(key: Key) -> Self {
         match key {
             Key::None => Item::None,
+            Key::Bool(flag) => Item::Bool(flag),
             Key::Int(number) => Item::Int(number),
             Key::Str(text) => Item::Str(text.into()),
             Key::Tuple(items) => Item::Tuple(items.into_iter().map(Item::from).collect()),

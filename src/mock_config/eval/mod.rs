@@ -1,53 +1,102 @@
-//! Running a config: a tree in, options out, and nothing else. The evaluator has no access to the
-//! machine, and what it may use of time and memory is bounded.
+//! Running a config: a tree in, options out, and nothing else. What the evaluator may know of the
+//! machine is in its [`World`], and what it may use of time and memory is bounded.
 
+mod assign;
 mod call;
 mod compare;
+mod convert;
+mod dict;
 mod expr;
-mod format;
+mod fields;
+mod flow;
 mod freeze;
+mod function;
 mod heap;
+mod iterate;
 mod limits;
+mod list;
 mod macros;
+mod number;
 mod ops;
+mod percent;
+mod set;
+mod spec;
+mod string;
+mod system;
 
 use std::collections::{BTreeMap, HashMap};
 
 pub(super) use freeze::Origins;
 
-use super::ast::{BinaryOp, Expr, Stmt, StmtKind, Target};
-use super::error::{ErrorKind, Fault, Outcome};
-use super::map::Key;
+use super::ast::{Expr, Stmt};
+use super::error::Outcome;
+use super::host::HostView;
 use super::source::Span;
 use super::value::Value;
+use flow::Flow;
 use freeze::Freezer;
 use heap::{Heap, Id, Item};
+
+/// What a config can learn about the machine.
+pub(super) trait World {
+    /// The host.
+    fn host(&self) -> &HostView;
+    /// What is at an absolute path.
+    fn look(&self, path: &str) -> Seen;
+}
+
+/// What a config is told about a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    File,
+    Directory,
+    Nothing,
+    /// Not for configs to know; they are told that there is nothing.
+    Hidden,
+}
 
 /// The state of a load: the options so far, and the variables of the file that runs.
 pub(super) struct Machine<'a> {
     heap: Heap,
     /// `config_opts`; the argument of an include cannot see it.
     root: Option<Id>,
+    /// `os.environ`, once it has been asked for.
+    environment: Option<Id>,
     aliases: &'a BTreeMap<String, String>,
     names: HashMap<String, Item>,
+    world: &'a dyn World,
+    notes: Vec<Note>,
+}
+
+/// Something a person should hear, and where it happened.
+pub(super) struct Note {
+    pub text: String,
+    pub span: Span,
 }
 
 impl<'a> Machine<'a> {
     /// Starts from the defaults. An alias is another name of an option in `config_opts`.
-    pub fn new(defaults: &Value, aliases: &'a BTreeMap<String, String>) -> Self {
-        let mut heap = Heap::default();
-        let root = match heap.thaw(defaults) {
-            Item::Dict(id) => Some(id),
-            _ => None,
-        };
-        Machine { heap, root, aliases, names: HashMap::new() }
+    pub fn new(
+        defaults: &Value,
+        aliases: &'a BTreeMap<String, String>,
+        world: &'a dyn World,
+    ) -> Self {
+        let mut machine = Machine::empty(aliases, world);
+        if let Item::Dict(id) = machine.heap.thaw(defaults) {
+            machine.root = Some(id);
+        }
+        machine
     }
 
-    /// Evaluates an expression that may use nothing but itself.
-    pub fn constant(expr: &Expr) -> Outcome<Value> {
+    fn empty(aliases: &'a BTreeMap<String, String>, world: &'a dyn World) -> Self {
+        let (heap, names, notes) = (Heap::default(), HashMap::new(), Vec::new());
+        Machine { heap, root: None, environment: None, aliases, names, world, notes }
+    }
+
+    /// Evaluates an expression that can use no options.
+    pub fn constant(expr: &Expr, world: &dyn World) -> Outcome<Value> {
         let aliases = BTreeMap::new();
-        let heap = Heap::default();
-        let mut machine = Machine { heap, root: None, aliases: &aliases, names: HashMap::new() };
+        let mut machine = Machine::empty(&aliases, world);
         let item = machine.eval(expr)?;
         Freezer::new(&machine.heap, expr.span).freeze(&item)
     }
@@ -55,7 +104,15 @@ impl<'a> Machine<'a> {
     /// Runs a file. Its variables end with it.
     pub fn run(&mut self, statements: &[Stmt]) -> Outcome<()> {
         self.names.clear();
-        statements.iter().try_for_each(|statement| self.statement(statement))
+        match self.block(statements)? {
+            // The parser lets these stand in loops only.
+            Flow::Next | Flow::Break | Flow::Continue => Ok(()),
+        }
+    }
+
+    /// The notes so far; they are forgotten here.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
     }
 
     /// The options, and which assignment each came from.
@@ -65,105 +122,11 @@ impl<'a> Machine<'a> {
         Ok((freezer.freeze(&root)?, freezer.origins))
     }
 
-    fn statement(&mut self, statement: &Stmt) -> Outcome<()> {
-        self.heap.budget.step(statement.span)?;
-        match &statement.kind {
-            StmtKind::Pass => Ok(()),
-            StmtKind::Expr(expr) => self.eval(expr).map(drop),
-            StmtKind::Assign { targets, value } => {
-                let item = self.eval(value)?;
-                targets.iter().try_for_each(|target| self.assign(target, item.clone(), value.span))
-            }
-            StmtKind::Augment { target, op, value } => self.augment(target, *op, value),
-        }
-    }
-
-    fn assign(&mut self, target: &Target, item: Item, from: Span) -> Outcome<()> {
-        match target {
-            Target::Name(name, span) if name == "config_opts" => {
-                let message = "config_opts itself cannot be replaced";
-                Err(Fault::new(ErrorKind::Unsupported, *span, message)
-                    .hint("set single options, or use config_opts.update({…})"))
-            }
-            Target::Name(name, _) => {
-                self.names.insert(name.clone(), item);
-                Ok(())
-            }
-            Target::Item { base, index, span } => {
-                let base_item = self.eval(base)?;
-                let index_item = self.eval(index)?;
-                self.set_item(&base_item, &index_item, index.span, item, *span, from)
-            }
-        }
-    }
-
-    fn set_item(
-        &mut self,
-        base: &Item,
-        index: &Item,
-        index_span: Span,
-        item: Item,
-        span: Span,
-        from: Span,
-    ) -> Outcome<()> {
-        match base {
-            Item::Dict(id) => {
-                let key = self.heap.key(index, index_span)?;
-                let key = self.resolve_alias(*id, key);
-                self.heap.insert(*id, key, item, from)
-            }
-            Item::List(id) => {
-                let length = self.heap.list(*id).len();
-                let at = ops::position(index, length, index_span)?;
-                self.heap.replace(*id, at, item, from);
-                Ok(())
-            }
-            _ => {
-                let message = format!("{} has no items that could be set", base.type_name());
-                Err(Fault::new(ErrorKind::Type, span, message))
-            }
-        }
-    }
-
-    /// `target op= value`: a list grows in place, so all who share it see it.
-    fn augment(&mut self, target: &Target, op: BinaryOp, value: &Expr) -> Outcome<()> {
-        // The parts of the target are evaluated once: each may be a call with an effect.
-        let (place, old, span) = match target {
-            Target::Name(name, span) => (None, self.name(name, *span)?, *span),
-            Target::Item { base, index, span } => {
-                let base_item = self.eval(base)?;
-                let index_item = self.eval(index)?;
-                let old = self.get_item(&base_item, &index_item, index.span)?;
-                (Some((base_item, index_item, index.span)), old, *span)
-            }
-        };
-        let right = self.eval(value)?;
-        let new = match (op, &old) {
-            (BinaryOp::Add, Item::List(id)) => {
-                self.extend(*id, &right, value.span)?;
-                old
-            }
-            (BinaryOp::Multiply, Item::List(id)) => {
-                if let Item::List(new) = self.binary(op, &old, &right, span.to(value.span))? {
-                    self.heap.swap(*id, new);
-                }
-                old
-            }
-            _ => self.binary(op, &old, &right, span.to(value.span))?,
-        };
-        match (place, target) {
-            (Some((base, index, index_span)), _) => {
-                self.set_item(&base, &index, index_span, new, span, value.span)
-            }
-            (None, target) => self.assign(target, new, value.span),
-        }
-    }
-
-    /// The real name of an option: aliases only exist at the top of `config_opts`.
-    fn resolve_alias(&self, id: Id, key: Key) -> Key {
-        match key.as_str().and_then(|name| self.aliases.get(name)) {
-            Some(real) if Some(id) == self.root => Key::from(real.as_str()),
-            _ => key,
+    /// Notes something; a config that says too much is not heard to the end.
+    fn note(&mut self, text: String, span: Span) {
+        const MOST: usize = 100;
+        if self.notes.len() < MOST && !self.notes.iter().any(|note| note.text == text) {
+            self.notes.push(Note { text, span });
         }
     }
 }

@@ -1,10 +1,9 @@
 //! What operators do.
 
 use super::Machine;
-use super::heap::{Id, Item};
+use super::heap::{Item, ViewKind};
 use crate::mock_config::ast::BinaryOp;
 use crate::mock_config::error::{ErrorKind, Fault, Outcome};
-use crate::mock_config::map::OrderedMap;
 use crate::mock_config::source::Span;
 
 impl Machine<'_> {
@@ -14,19 +13,8 @@ impl Machine<'_> {
             Item::Bool(flag) => *flag,
             Item::Int(number) => *number != 0,
             Item::Float(number) => *number != 0.0,
+            Item::Iter(_) | Item::Module(_) | Item::Function(_) => true,
             _ => self.length(item) > 0,
-        }
-    }
-
-    /// How many bytes or items there are.
-    pub(super) fn length(&self, item: &Item) -> usize {
-        match item {
-            Item::None | Item::Bool(_) | Item::Int(_) | Item::Float(_) => 0,
-            Item::Str(text) => text.len(),
-            Item::Tuple(items) => items.len(),
-            Item::List(id) => self.heap.list(*id).len(),
-            Item::Dict(id) => self.heap.dict(*id).map_or(0, OrderedMap::len),
-            Item::Set(id) => self.heap.set(*id).map_or(0, |keys| keys.len()),
         }
     }
 
@@ -61,7 +49,84 @@ impl Machine<'_> {
             (BinaryOp::Multiply, _, Item::Str(_) | Item::Tuple(_) | Item::List(_)) => {
                 self.repeat(right, left, span)
             }
+            (BinaryOp::BitOr, Item::Dict(a), Item::Dict(_)) => {
+                let whole = self.heap.new_dict(span)?;
+                self.update(whole, &Item::Dict(*a), span)?;
+                self.update(whole, right, span)?;
+                Ok(Item::Dict(whole))
+            }
+            (
+                _,
+                Item::Set(_) | Item::View(ViewKind::Keys, _),
+                Item::Set(_) | Item::View(ViewKind::Keys, _),
+            ) => match self.combine(op, left, right, span)? {
+                Some(item) => Ok(item),
+                None => Err(no_operation(op, left, right, span)),
+            },
+            (BinaryOp::Power, _, _) => self.power(left, right, span),
             _ => arithmetic(op, left, right, span),
+        }
+    }
+
+    fn power(&mut self, left: &Item, right: &Item, span: Span) -> Outcome<Item> {
+        let large = || Fault::new(ErrorKind::Value, span, "the result is too large");
+        if let (Some(a), Some(b)) = (integer(left), integer(right))
+            && b >= 0
+        {
+            let exponent = u32::try_from(b).unwrap_or(u32::MAX);
+            return a.checked_pow(exponent).map(Item::Int).ok_or_else(large);
+        }
+        let (Some(a), Some(b)) = (number(left), number(right)) else {
+            return Err(no_operation(BinaryOp::Power, left, right, span));
+        };
+        if a == 0.0 && b < 0.0 {
+            return Err(Fault::new(ErrorKind::Value, span, "division by zero"));
+        }
+        let result = a.powf(b);
+        if result.is_finite() { Ok(Item::Float(result)) } else { Err(large()) }
+    }
+
+    /// `base[start:stop:step]`.
+    pub(super) fn slice(
+        &mut self,
+        base: &Item,
+        [start, stop, step]: [Option<i64>; 3],
+        span: Span,
+    ) -> Outcome<Item> {
+        if !matches!(base, Item::Str(_) | Item::Tuple(_) | Item::List(_) | Item::Uname) {
+            let message = format!("{} has no parts", base.type_name());
+            return Err(Fault::new(ErrorKind::Type, span, message));
+        }
+        let items = self.iterate(base, span)?;
+        let (length, step) = (items.len() as i64, step.unwrap_or(1));
+        if step == 0 {
+            return Err(Fault::new(ErrorKind::Value, span, "the step of a slice cannot be zero"));
+        }
+        // The last place that a walk can be at, in either direction.
+        let (low, high) = if step > 0 { (0, length) } else { (-1, length - 1) };
+        let place = |bound: i64| {
+            let bound = if bound < 0 { bound.saturating_add(length) } else { bound };
+            bound.clamp(low, high)
+        };
+        let start = start.map_or(if step > 0 { low } else { high }, place);
+        let stop = stop.map_or(if step > 0 { high } else { low }, place);
+        let mut part = Vec::new();
+        let mut at = start;
+        while if step > 0 { at < stop } else { at > stop } {
+            part.push(items[at as usize].clone());
+            at = at.saturating_add(step);
+        }
+        match base {
+            Item::Str(_) => {
+                let symbols = part.iter().filter_map(|item| match item {
+                    Item::Str(symbol) => Some(&**symbol),
+                    _ => None,
+                });
+                let text: String = symbols.collect();
+                self.heap.string(&text, span)
+            }
+            Item::List(_) => self.heap.new_list(part, span),
+            _ => self.heap.tuple(part, span),
         }
     }
 
@@ -86,40 +151,6 @@ impl Machine<'_> {
             }
         }
     }
-
-    /// Adds everything in an item to a list.
-    pub(super) fn extend(&mut self, id: Id, from: &Item, span: Span) -> Outcome<()> {
-        for item in self.iterate(from, span)? {
-            self.heap.push(id, item, span)?;
-        }
-        Ok(())
-    }
-
-    /// What a `for` over the item would see.
-    pub(super) fn iterate(&mut self, item: &Item, span: Span) -> Outcome<Vec<Item>> {
-        let length = self.length(item);
-        self.heap.budget.work(length, span)?;
-        Ok(match item {
-            Item::Tuple(items) => items.to_vec(),
-            Item::List(id) => self.heap.list(*id).iter().map(|cell| cell.item.clone()).collect(),
-            Item::Str(text) => {
-                self.heap.budget.spend(text.len() * 32, span)?;
-                text.chars().map(|symbol| Item::Str(symbol.to_string().into())).collect()
-            }
-            Item::Dict(id) => {
-                let keys = self.heap.dict(*id).into_iter().flat_map(OrderedMap::keys);
-                keys.cloned().map(Item::from).collect()
-            }
-            Item::Set(id) => {
-                self.heap.set(*id).into_iter().flatten().cloned().map(Item::from).collect()
-            }
-            _ => {
-                let message = format!("{} is not a sequence", item.type_name());
-                return Err(Fault::new(ErrorKind::Type, span, message)
-                    .hint("put a single item into a list: [item]"));
-            }
-        })
-    }
 }
 
 /// Numbers compare over their types, and booleans count as numbers.
@@ -132,7 +163,7 @@ pub(super) fn number(item: &Item) -> Option<f64> {
     }
 }
 
-fn integer(item: &Item) -> Option<i64> {
+pub(super) fn integer(item: &Item) -> Option<i64> {
     match item {
         Item::Bool(flag) => Some(i64::from(*flag)),
         Item::Int(number) => Some(*number),
@@ -143,7 +174,7 @@ fn integer(item: &Item) -> Option<i64> {
 fn arithmetic(op: BinaryOp, left: &Item, right: &Item, span: Span) -> Outcome<Item> {
     let large = || Fault::new(ErrorKind::Value, span, "the result is too large");
     if let (Some(a), Some(b)) = (integer(left), integer(right)) {
-        let divides = !matches!(op, BinaryOp::Add | BinaryOp::Subtract | BinaryOp::Multiply);
+        let divides = matches!(op, BinaryOp::Divide | BinaryOp::FloorDivide | BinaryOp::Modulo);
         if divides && b == 0 {
             return Err(Fault::new(ErrorKind::Value, span, "division by zero"));
         }
@@ -161,6 +192,29 @@ fn arithmetic(op: BinaryOp, left: &Item, right: &Item, span: Span) -> Outcome<It
             BinaryOp::FloorDivide => {
                 rest().and_then(|rest| a.checked_sub(rest)).and_then(|whole| whole.checked_div(b))
             }
+            BinaryOp::ShiftLeft | BinaryOp::ShiftRight => {
+                let Ok(by) = u32::try_from(b) else {
+                    let message = "a shift needs a number that is not negative";
+                    return Err(Fault::new(ErrorKind::Value, span, message));
+                };
+                match op {
+                    BinaryOp::ShiftRight => Some(a.checked_shr(by).unwrap_or(-i64::from(a < 0))),
+                    _ if a == 0 => Some(0),
+                    _ => 2i64.checked_pow(by).and_then(|factor| a.checked_mul(factor)),
+                }
+            }
+            BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::BitXor => {
+                let bits = match op {
+                    BinaryOp::BitAnd => a & b,
+                    BinaryOp::BitOr => a | b,
+                    _ => a ^ b,
+                };
+                return Ok(match (left, right) {
+                    (Item::Bool(_), Item::Bool(_)) => Item::Bool(bits != 0),
+                    _ => Item::Int(bits),
+                });
+            }
+            BinaryOp::Power => None,
         };
         return result.map(Item::Int).ok_or_else(large);
     }
@@ -171,6 +225,12 @@ fn arithmetic(op: BinaryOp, left: &Item, right: &Item, span: Span) -> Outcome<It
         BinaryOp::Add => a + b,
         BinaryOp::Subtract => a - b,
         BinaryOp::Multiply => a * b,
+        BinaryOp::Power
+        | BinaryOp::ShiftLeft
+        | BinaryOp::ShiftRight
+        | BinaryOp::BitAnd
+        | BinaryOp::BitOr
+        | BinaryOp::BitXor => return Err(no_operation(op, left, right, span)),
         _ if b == 0.0 => return Err(Fault::new(ErrorKind::Value, span, "division by zero")),
         BinaryOp::Divide => a / b,
         BinaryOp::FloorDivide => ((a - modulo(a, b)) / b).round(),
@@ -201,6 +261,25 @@ pub(super) fn signed(item: &Item, negative: bool, span: Span) -> Outcome<Item> {
         Item::Float(number) => Ok(Item::Float(if negative { -number } else { *number })),
         _ => {
             let message = format!("{} has no sign", item.type_name());
+            Err(Fault::new(ErrorKind::Type, span, message))
+        }
+    }
+}
+
+pub(super) fn invert(item: &Item, span: Span) -> Outcome<Item> {
+    integer(item).map(|number| Item::Int(!number)).ok_or_else(|| {
+        let message = format!("{} has no bits to invert", item.type_name());
+        Fault::new(ErrorKind::Type, span, message).hint("the opposite of a condition is `not`")
+    })
+}
+
+/// One bound of a slice.
+pub(super) fn bound(item: &Item, span: Span) -> Outcome<Option<i64>> {
+    match (item, integer(item)) {
+        (Item::None, _) => Ok(None),
+        (_, Some(number)) => Ok(Some(number)),
+        _ => {
+            let message = format!("a slice needs integers, not {}", item.type_name());
             Err(Fault::new(ErrorKind::Type, span, message))
         }
     }

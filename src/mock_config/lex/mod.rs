@@ -1,10 +1,11 @@
 //! Text to tokens, by Python's rules: logical lines, indentation, brackets that join lines.
 
+mod format;
 mod number;
 mod string;
 mod token;
 
-pub(super) use token::{Lexeme, Token};
+pub(super) use token::{FormatPiece, Lexeme, Token};
 
 use super::error::{ErrorKind, Fault, Outcome};
 use super::source::Span;
@@ -19,6 +20,7 @@ pub(super) fn lex(text: &str, base: u32) -> Outcome<Vec<Lexeme>> {
         brackets: Vec::new(),
         indents: Vec::new(),
         line_start: true,
+        fields: 0,
     };
     lexer.run()?;
     Ok(lexer.out)
@@ -34,6 +36,8 @@ struct Lexer<'a> {
     /// The indentations that are open, without the outermost one of 0.
     indents: Vec<usize>,
     line_start: bool,
+    /// How many fields of f-strings are open.
+    fields: usize,
 }
 
 impl<'a> Lexer<'a> {

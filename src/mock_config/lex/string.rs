@@ -3,14 +3,23 @@
 use super::{Lexer, Token};
 use crate::mock_config::error::{ErrorKind, Fault, Outcome};
 
+/// What the letters before a literal say.
+struct Prefix {
+    raw: bool,
+    format: bool,
+}
+
 impl Lexer<'_> {
     /// Reads the literal whose opening quote is next; `start` is where its prefix begins.
     pub(super) fn string(&mut self, prefix: &str, start: usize) -> Outcome<()> {
-        let raw = self.prefix(prefix, start)?;
+        let Prefix { raw, format } = self.prefix(prefix, start)?;
         let quote = if self.rest().starts_with('"') { '"' } else { '\'' };
         let triple = [quote; 3].iter().collect::<String>();
         let close = if self.rest().starts_with(&triple) { &triple[..] } else { &triple[..1] };
         self.at += close.len();
+        if format {
+            return self.format(raw, close, start);
+        }
         let mut value = String::new();
         loop {
             let Some(symbol) = self.peek() else { return Err(self.open_string(start, close)) };
@@ -21,48 +30,54 @@ impl Lexer<'_> {
             if symbol == '\n' && close.len() == 1 {
                 return Err(self.open_string(start, close));
             }
-            if symbol != '\\' {
-                value.push(symbol);
-                self.at += symbol.len_utf8();
-            } else if raw {
-                // A quote behind a backslash does not end a raw string, yet both stay in it.
-                value.push('\\');
-                self.at += 1;
-                if let Some(next) = self.peek() {
-                    value.push(next);
-                    self.at += next.len_utf8();
-                }
-            } else {
-                self.escape(&mut value)?;
-            }
+            self.symbol(raw, symbol, &mut value)?;
         }
         self.push(Token::Str(value), start);
         Ok(())
     }
 
-    /// Whether the literal is raw; an error for the kinds that are not plain text.
-    fn prefix(&self, prefix: &str, start: usize) -> Outcome<bool> {
+    /// Takes the next character of a string, or the escape that it begins.
+    pub(super) fn symbol(&mut self, raw: bool, symbol: char, value: &mut String) -> Outcome<()> {
+        if symbol != '\\' {
+            value.push(symbol);
+            self.at += symbol.len_utf8();
+        } else if raw {
+            // A quote behind a backslash does not end a raw string, yet both stay in it.
+            value.push('\\');
+            self.at += 1;
+            if let Some(next) = self.peek().filter(|next| !matches!(next, '{' | '}')) {
+                value.push(next);
+                self.at += next.len_utf8();
+            }
+        } else {
+            self.escape(value)?;
+        }
+        Ok(())
+    }
+
+    /// What the letters before a literal say; an error for the kinds that are not text.
+    fn prefix(&self, prefix: &str, start: usize) -> Outcome<Prefix> {
+        let plain = Prefix { raw: false, format: false };
         let refuse = |what: &str, hint: &str| {
             let span = self.span(start, self.at + 1);
             Err(Fault::new(ErrorKind::Unsupported, span, format!("{what} are not supported"))
                 .hint(hint))
         };
         match prefix.to_ascii_lowercase().as_str() {
-            "" | "u" => Ok(false),
-            "r" => Ok(true),
-            "f" | "fr" | "rf" => {
-                refuse("f-strings", "join the parts with `+`, or use `'…{}…'.format(value)`")
-            }
+            "" | "u" => Ok(plain),
+            "r" => Ok(Prefix { raw: true, ..plain }),
+            "f" => Ok(Prefix { format: true, ..plain }),
+            "fr" | "rf" => Ok(Prefix { raw: true, format: true }),
             "b" | "br" | "rb" => refuse("byte strings", "write a string without the `b`"),
             _ => {
                 let message = format!("`{prefix}` stands directly before a string");
                 Err(Fault::new(ErrorKind::Syntax, self.span(start, self.at), message)
-                    .hint("string prefixes are `r` and `u`; between a name and a string an operator is missing"))
+                    .hint("string prefixes are `r`, `f` and `u`; between a name and a string an operator is missing"))
             }
         }
     }
 
-    fn open_string(&self, start: usize, close: &str) -> Fault {
+    pub(super) fn open_string(&self, start: usize, close: &str) -> Fault {
         let message = format!("this string is never closed with {close}");
         let hint = if close.len() == 1 {
             "a string over several lines needs three quotes on both ends"
@@ -104,8 +119,8 @@ impl Lexer<'_> {
             }
             // Python keeps the backslash of an escape that it does not know.
             _ => {
-                value.push('\\');
-                symbol
+                self.at -= symbol.len_utf8();
+                '\\'
             }
         };
         value.push(simple);

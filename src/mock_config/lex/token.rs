@@ -10,6 +10,8 @@ pub(in crate::mock_config) enum Token {
     Float(f64),
     /// One string literal, escapes resolved. Neighbours are joined by the parser.
     Str(String),
+    /// One f-string.
+    Format(Vec<FormatPiece>),
     /// An operator or bracket.
     Op(&'static str),
     /// The end of a logical line.
@@ -26,7 +28,7 @@ impl Token {
         match self {
             Token::Name(name) => format!("`{name}`"),
             Token::Int(_) | Token::Float(_) => "a number".to_owned(),
-            Token::Str(_) => "a string".to_owned(),
+            Token::Str(_) | Token::Format(_) => "a string".to_owned(),
             Token::Op(op) => format!("`{op}`"),
             Token::Newline => "the end of the line".to_owned(),
             Token::Indent => "an indented line".to_owned(),
@@ -34,6 +36,18 @@ impl Token {
             Token::End => "the end of the file".to_owned(),
         }
     }
+}
+
+/// A part of an f-string.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::mock_config) enum FormatPiece {
+    Text(String),
+    /// `{value!conversion:spec}`; the tokens end with `End`.
+    Field {
+        value: Vec<Lexeme>,
+        conversion: Option<char>,
+        spec: Vec<FormatPiece>,
+    },
 }
 
 /// A token and where it is.

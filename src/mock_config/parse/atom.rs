@@ -1,9 +1,10 @@
 //! The strongest part of an expression: literals, brackets, subscripts, calls.
 
-use super::{Parser, node, refuse};
+use super::{Parser, node};
+use crate::mock_config::ast::{ComprehensionKind, Piece};
 use crate::mock_config::ast::{Expr, ExprKind};
 use crate::mock_config::error::{ErrorKind, Fault, Outcome};
-use crate::mock_config::lex::Token;
+use crate::mock_config::lex::{FormatPiece, Token};
 use crate::mock_config::source::Span;
 
 impl Parser {
@@ -16,9 +17,8 @@ impl Parser {
             base = match self.peek() {
                 Token::Op("[") => {
                     self.next();
-                    let index = self.subscript()?;
+                    let kind = self.subscript(boxed(base))?;
                     let end = self.expect("]")?;
-                    let kind = ExprKind::Item { base: boxed(base), index: Box::new(index) };
                     node(kind, start.to(end))?
                 }
                 Token::Op(".") => {
@@ -41,16 +41,24 @@ impl Parser {
         }
     }
 
-    fn subscript(&mut self) -> Outcome<Expr> {
-        if self.is_op(":") {
-            return Err(self.slice());
+    fn subscript(&mut self, base: Box<Expr>) -> Outcome<ExprKind> {
+        let mut bounds = [None, None, None];
+        if !self.is_op(":") {
+            let index = self.expression_list()?;
+            if !self.is_op(":") {
+                return Ok(ExprKind::Item { base, index: Box::new(index) });
+            }
+            bounds[0] = Some(index);
         }
-        let index = self.expression_list()?;
-        if self.is_op(":") { Err(self.slice()) } else { Ok(index) }
-    }
-
-    fn slice(&self) -> Fault {
-        refuse::unsupported(self.span(), "slices", "write the part itself")
+        for bound in &mut bounds[1..] {
+            if !self.eat(":") {
+                break;
+            }
+            if !self.is_op(":") && !self.is_op("]") {
+                *bound = Some(self.expression()?);
+            }
+        }
+        Ok(ExprKind::Slice { base, bounds: Box::new(bounds) })
     }
 
     #[expect(clippy::type_complexity, reason = "two lists and the closing bracket, used once")]
@@ -60,11 +68,25 @@ impl Parser {
             if self.is_op(")") {
                 return Ok((args, named, self.next().span));
             }
-            if self.is_op("*") || self.is_op("**") {
-                let hint = "write the arguments one by one";
-                return Err(refuse::unsupported(self.span(), "unpacked arguments", hint));
+            if self.eat("**") {
+                named.push(("**".to_owned(), self.expression()?));
+                if !self.eat(",") && !self.is_op(")") {
+                    return Err(self.unexpected("`,` or `)`"));
+                }
+                continue;
             }
-            let value = self.expression()?;
+            if self.is_op("*") {
+                args.push(self.sequence_item()?);
+                if !self.eat(",") && !self.is_op(")") {
+                    return Err(self.unexpected("`,` or `)`"));
+                }
+                continue;
+            }
+            let mut value = self.expression()?;
+            if self.is_name("for") {
+                let start = value.span;
+                value = self.comprehension(ComprehensionKind::Generator, value, None, start)?;
+            }
             match value.kind {
                 ExprKind::Name(name) if self.is_op("=") => {
                     self.next();
@@ -87,7 +109,7 @@ impl Parser {
         let kind = match self.peek().clone() {
             Token::Int(number) => ExprKind::Int(number),
             Token::Float(number) => ExprKind::Float(number),
-            Token::Str(_) => return self.strings(),
+            Token::Str(_) | Token::Format(_) => return self.strings(),
             Token::Op("(") => return self.parenthesis(),
             Token::Op("[") => return self.list(),
             Token::Op("{") => return self.braces(),
@@ -108,12 +130,46 @@ impl Parser {
     fn strings(&mut self) -> Outcome<Expr> {
         let mut span = self.span();
         let mut whole = String::new();
-        while let Token::Str(part) = self.peek() {
-            whole.push_str(part);
+        let mut pieces = Vec::new();
+        let mut formatted = false;
+        loop {
+            match self.peek().clone() {
+                Token::Str(part) => whole.push_str(&part),
+                Token::Format(parts) => {
+                    formatted = true;
+                    if !whole.is_empty() {
+                        pieces.push(Piece::Text(std::mem::take(&mut whole)));
+                    }
+                    pieces.extend(self.pieces(parts)?);
+                }
+                _ => break,
+            }
             span = span.to(self.span());
             self.next();
         }
-        node(ExprKind::Str(whole), span)
+        if !formatted {
+            return node(ExprKind::Str(whole), span);
+        }
+        if !whole.is_empty() {
+            pieces.push(Piece::Text(whole));
+        }
+        node(ExprKind::Format(pieces), span)
+    }
+
+    /// Parses the values in an f-string.
+    fn pieces(&self, parts: Vec<FormatPiece>) -> Outcome<Vec<Piece>> {
+        let parse = |part| match part {
+            FormatPiece::Text(text) => Ok(Piece::Text(text)),
+            FormatPiece::Field { value, conversion, spec } => {
+                let mut inner = Parser { lexemes: value, at: 0, depth: self.depth, loops: 0 };
+                let value = inner.deeper(Parser::expression_list)?;
+                if *inner.peek() != Token::Newline {
+                    return Err(inner.unexpected("`}`"));
+                }
+                Ok(Piece::Field { value, conversion, spec: self.pieces(spec)? })
+            }
+        };
+        parts.into_iter().map(parse).collect()
     }
 
     fn parenthesis(&mut self) -> Outcome<Expr> {
@@ -121,8 +177,20 @@ impl Parser {
         if self.is_op(")") {
             return node(ExprKind::Tuple(Vec::new()), start.to(self.next().span));
         }
-        let first = self.expression()?;
+        let first = self.sequence_item()?;
+        if self.is_name("for") {
+            let kind = ComprehensionKind::Generator;
+            let whole = self.comprehension(kind, first, None, start)?;
+            let span = start.to(self.expect(")")?);
+            return Ok(Expr { span, ..whole });
+        }
         if self.is_op(")") {
+            if first.is_star() {
+                let message = "`*` unpacks into a list or a tuple only";
+                return Err(
+                    Fault::new(ErrorKind::Syntax, first.span, message).hint("write (*items,)")
+                );
+            }
             let span = start.to(self.next().span);
             return Ok(Expr { span, ..first });
         }
@@ -135,7 +203,12 @@ impl Parser {
         if self.is_op("]") {
             return node(ExprKind::List(Vec::new()), start.to(self.next().span));
         }
-        let first = self.expression()?;
+        let first = self.sequence_item()?;
+        if self.is_name("for") {
+            let whole = self.comprehension(ComprehensionKind::List, first, None, start)?;
+            let span = start.to(self.expect("]")?);
+            return Ok(Expr { span, ..whole });
+        }
         let (items, end) = self.items(first, "]")?;
         node(ExprKind::List(items), start.to(end))
     }
@@ -151,7 +224,7 @@ impl Parser {
             if !comma {
                 return Err(self.unexpected(&format!("`,` or `{close}`")));
             }
-            items.push(self.expression()?);
+            items.push(self.sequence_item()?);
         }
     }
 
@@ -161,28 +234,46 @@ impl Parser {
         if self.is_op("}") {
             return node(ExprKind::Dict(Vec::new()), start.to(self.next().span));
         }
-        if self.is_op("**") {
-            let hint = "use .update() on the dictionary";
-            return Err(refuse::unsupported(self.span(), "unpacked dictionaries", hint));
-        }
-        let first = self.expression()?;
-        if !self.eat(":") {
-            let (items, end) = self.items(first, "}")?;
-            return node(ExprKind::Set(items), start.to(end));
-        }
-        let mut pairs = vec![(first, self.expression()?)];
-        loop {
-            let comma = self.eat(",");
-            if self.is_op("}") {
-                let span = start.to(self.next().span);
-                return node(ExprKind::Dict(pairs), span);
+        let mut pairs = Vec::new();
+        if !self.is_op("**") {
+            let first = self.sequence_item()?;
+            if self.is_name("for") {
+                let whole = self.comprehension(ComprehensionKind::Set, first, None, start)?;
+                let span = start.to(self.expect("}")?);
+                return Ok(Expr { span, ..whole });
             }
-            if !comma {
-                return Err(self.unexpected("`,` or `}`"));
+            if first.is_star() || !self.is_op(":") {
+                let (items, end) = self.items(first, "}")?;
+                return node(ExprKind::Set(items), start.to(end));
+            }
+            self.next();
+            let value = self.expression()?;
+            if self.is_name("for") {
+                let kind = ComprehensionKind::Dict;
+                let whole = self.comprehension(kind, first, Some(value), start)?;
+                let span = start.to(self.expect("}")?);
+                return Ok(Expr { span, ..whole });
+            }
+            pairs.push((Some(first), value));
+        }
+        loop {
+            if !pairs.is_empty() {
+                let comma = self.eat(",");
+                if self.is_op("}") {
+                    let span = start.to(self.next().span);
+                    return node(ExprKind::Dict(pairs), span);
+                }
+                if !comma {
+                    return Err(self.unexpected("`,` or `}`"));
+                }
+            }
+            if self.eat("**") {
+                pairs.push((None, self.deeper(Self::bit_or)?));
+                continue;
             }
             let key = self.expression()?;
             self.expect(":")?;
-            pairs.push((key, self.expression()?));
+            pairs.push((Some(key), self.expression()?));
         }
     }
 }

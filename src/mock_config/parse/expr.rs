@@ -8,7 +8,7 @@ use crate::mock_config::lex::Token;
 impl Parser {
     /// An expression, or a tuple without parentheses.
     pub(super) fn expression_list(&mut self) -> Outcome<Expr> {
-        let first = self.expression()?;
+        let first = self.sequence_item()?;
         if !self.is_op(",") {
             return Ok(first);
         }
@@ -20,16 +20,27 @@ impl Parser {
             if !self.starts_expression() {
                 break;
             }
-            items.push(self.expression()?);
+            items.push(self.sequence_item()?);
             end = self.lexemes[self.at - 1].span;
         }
         node(ExprKind::Tuple(items), start.to(end))
     }
 
+    /// An expression, or `*items`, which is unpacked.
+    pub(super) fn sequence_item(&mut self) -> Outcome<Expr> {
+        if !self.is_op("*") {
+            return self.expression();
+        }
+        let start = self.next().span;
+        let inner = self.deeper(Self::bit_or)?;
+        let span = start.to(inner.span);
+        node(ExprKind::Star(Box::new(inner)), span)
+    }
+
     fn starts_expression(&self) -> bool {
         match self.peek() {
             Token::Newline | Token::End | Token::Indent | Token::Dedent => false,
-            Token::Op(op) => matches!(*op, "(" | "[" | "{" | "-" | "+"),
+            Token::Op(op) => matches!(*op, "(" | "[" | "{" | "-" | "+" | "~" | "*"),
             _ => true,
         }
     }
@@ -54,7 +65,7 @@ impl Parser {
         })
     }
 
-    fn disjunction(&mut self) -> Outcome<Expr> {
+    pub(super) fn disjunction(&mut self) -> Outcome<Expr> {
         let mut left = self.conjunction()?;
         while self.is_name("or") {
             self.next();
@@ -87,11 +98,11 @@ impl Parser {
     }
 
     fn comparison(&mut self) -> Outcome<Expr> {
-        let first = self.sum()?;
+        let first = self.bit_or()?;
         let mut rest = Vec::new();
         let mut span = first.span;
         while let Some(op) = self.compare_op() {
-            let item = self.sum()?;
+            let item = self.bit_or()?;
             span = span.to(item.span);
             rest.push((op, item));
         }
@@ -122,31 +133,30 @@ impl Parser {
         Some(op)
     }
 
-    fn sum(&mut self) -> Outcome<Expr> {
-        self.left_to_right(&["+", "-"], Self::product)
-    }
-
-    fn product(&mut self) -> Outcome<Expr> {
-        self.left_to_right(&["*", "//", "/", "%"], Self::signed)
-    }
-
-    fn left_to_right(
-        &mut self,
-        ops: &[&str],
-        operand: fn(&mut Self) -> Outcome<Expr>,
-    ) -> Outcome<Expr> {
-        let mut left = operand(self)?;
+    /// Operators between `|` and `*`. Their levels are on a stack of their own, so that an
+    /// expression in brackets takes little of the machine's.
+    pub(super) fn bit_or(&mut self) -> Outcome<Expr> {
+        let mut operands = vec![self.signed()?];
+        let mut waiting: Vec<BinaryOp> = Vec::new();
         loop {
             let op = match self.peek() {
-                Token::Op(op) if ops.contains(op) => BinaryOp::from_symbol(op),
+                Token::Op(op) => BinaryOp::from_symbol(op).filter(|op| level(*op).is_some()),
                 _ => None,
             };
-            let Some(op) = op else { return Ok(left) };
+            while let Some(last) = waiting.pop_if(|last| level(*last) >= op.and_then(level)) {
+                let (Some(right), Some(left)) = (operands.pop(), operands.pop()) else { break };
+                let span = left.span.to(right.span);
+                let (left, right) = (Box::new(left), Box::new(right));
+                operands.push(node(ExprKind::Binary { op: last, left, right }, span)?);
+            }
+            let Some(op) = op else { break };
             self.next();
-            let right = operand(self)?;
-            let span = left.span.to(right.span);
-            let (boxed, right) = (Box::new(left), Box::new(right));
-            left = node(ExprKind::Binary { op, left: boxed, right }, span)?;
+            waiting.push(op);
+            operands.push(self.signed()?);
+        }
+        match operands.pop() {
+            Some(whole) => Ok(whole),
+            None => Err(self.unexpected("a value")),
         }
     }
 
@@ -154,11 +164,37 @@ impl Parser {
         let sign = match self.peek() {
             Token::Op("-") => ExprKind::Negate,
             Token::Op("+") => ExprKind::Plus,
-            _ => return self.postfix(),
+            Token::Op("~") => ExprKind::Invert,
+            _ => return self.power(),
         };
         let start = self.next().span;
         let inner = self.deeper(Self::signed)?;
         let span = start.to(inner.span);
         node(sign(Box::new(inner)), span)
+    }
+
+    /// Binds stronger than a sign before it, and weaker than one behind it: `-2 ** -1`.
+    fn power(&mut self) -> Outcome<Expr> {
+        let base = self.postfix()?;
+        if !self.eat("**") {
+            return Ok(base);
+        }
+        let exponent = self.deeper(Self::signed)?;
+        let span = base.span.to(exponent.span);
+        let (left, right) = (Box::new(base), Box::new(exponent));
+        node(ExprKind::Binary { op: BinaryOp::Power, left, right }, span)
+    }
+}
+
+/// How strongly an operator between two values binds. `**` is none of them: it comes before signs.
+fn level(op: BinaryOp) -> Option<u8> {
+    match op {
+        BinaryOp::BitOr => Some(1),
+        BinaryOp::BitXor => Some(2),
+        BinaryOp::BitAnd => Some(3),
+        BinaryOp::ShiftLeft | BinaryOp::ShiftRight => Some(4),
+        BinaryOp::Add | BinaryOp::Subtract => Some(5),
+        BinaryOp::Multiply | BinaryOp::Divide | BinaryOp::FloorDivide | BinaryOp::Modulo => Some(6),
+        BinaryOp::Power => None,
     }
 }

@@ -1,17 +1,19 @@
 //! Tokens to a tree.
 
 mod atom;
+mod block;
+mod comprehension;
 mod expr;
 mod refuse;
 mod stmt;
 
-use super::ast::{Expr, ExprKind, Stmt};
+use super::ast::{Comprehension, Expr, ExprKind, Piece, Stmt, Target};
 use super::error::{ErrorKind, Fault, Outcome};
 use super::lex::{Lexeme, Token, lex};
 use super::source::Span;
 
 /// How deep expressions may be nested. No config comes near; it keeps the stack bounded.
-const MAX_DEPTH: u16 = 100;
+const MAX_DEPTH: u16 = 60;
 
 /// Parses a whole text whose first character has the position `base`.
 pub(super) fn parse(text: &str, base: u32) -> Outcome<Vec<Stmt>> {
@@ -39,11 +41,13 @@ struct Parser {
     lexemes: Vec<Lexeme>,
     at: usize,
     depth: u16,
+    /// How many loops the statement is in.
+    loops: u16,
 }
 
 impl Parser {
     fn new(text: &str, base: u32) -> Outcome<Self> {
-        Ok(Parser { lexemes: lex(text, base)?, at: 0, depth: 0 })
+        Ok(Parser { lexemes: lex(text, base)?, at: 0, depth: 0, loops: 0 })
     }
 
     // The lexer always ends with `End`, and `next` never goes past it.
@@ -136,11 +140,19 @@ fn deepest(kind: &ExprKind) -> u16 {
     let most = |items: &[Expr]| items.iter().map(|item| item.depth).max().unwrap_or(0);
     match kind {
         None | Bool(_) | Int(_) | Float(_) | Str(_) | Name(_) => 0,
+        Format(pieces) => pieces.iter().map(deepest_piece).max().unwrap_or(0),
+        Comprehension(inner) => deepest_clause(inner),
+        Slice { base, bounds } => {
+            bounds.iter().flatten().map(|bound| bound.depth).fold(base.depth, u16::max)
+        }
         List(items) | Tuple(items) | Set(items) => most(items),
         Dict(pairs) => {
-            pairs.iter().map(|(key, value)| key.depth.max(value.depth)).max().unwrap_or(0)
+            let depth = |(key, value): &(Option<Expr>, Expr)| {
+                key.as_ref().map_or(0, |key| key.depth).max(value.depth)
+            };
+            pairs.iter().map(depth).max().unwrap_or(0)
         }
-        Not(inner) | Negate(inner) | Plus(inner) => inner.depth,
+        Star(inner) | Not(inner) | Invert(inner) | Negate(inner) | Plus(inner) => inner.depth,
         Binary { left, right, .. } | And(left, right) | Or(left, right) => {
             left.depth.max(right.depth)
         }
@@ -153,6 +165,35 @@ fn deepest(kind: &ExprKind) -> u16 {
         Call { callee, args, named } => {
             let named = named.iter().map(|(_, item)| item.depth).max().unwrap_or(0);
             callee.depth.max(most(args)).max(named)
+        }
+    }
+}
+
+fn deepest_piece(piece: &Piece) -> u16 {
+    match piece {
+        Piece::Text(_) => 0,
+        Piece::Field { value, spec, .. } => {
+            spec.iter().map(deepest_piece).fold(value.depth, u16::max)
+        }
+    }
+}
+
+fn deepest_clause(inner: &Comprehension) -> u16 {
+    let results = inner.value.iter().map(|value| value.depth).fold(inner.element.depth, u16::max);
+    let clauses = inner.clauses.iter().map(|clause| {
+        let tests = clause.tests.iter().map(|test| test.depth).max().unwrap_or(0);
+        clause.items.depth.max(tests).max(deepest_target(&clause.target))
+    });
+    // The evaluator goes one level deeper for every clause.
+    clauses.fold(results, u16::max).saturating_add(inner.clauses.len().min(1000) as u16)
+}
+
+fn deepest_target(target: &Target) -> u16 {
+    match target {
+        Target::Name(..) => 0,
+        Target::Item { base, index, .. } => base.depth.max(index.depth),
+        Target::Unpack { targets, .. } => {
+            targets.iter().map(deepest_target).max().unwrap_or(0).saturating_add(1)
         }
     }
 }

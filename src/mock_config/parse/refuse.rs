@@ -5,27 +5,20 @@ use crate::mock_config::lex::Token;
 use crate::mock_config::source::Span;
 
 /// What works, for the end of a message.
-const SUPPORTED: &str = "supported are assignments to config_opts[…] and to variables, `+=`, \
-    .append/.extend/.update/.setdefault, include() and expressions of literals";
+const SUPPORTED: &str = "supported are assignments, `if`, `for`, `del`, include(), expressions, \
+    comprehensions, the methods of values, and os.environ, os.path and platform";
 
 /// A statement by its first word.
 pub(super) fn statement(word: &str, span: Span) -> Option<Fault> {
     let (what, hint) = match word {
-        "if" | "elif" | "else" => (
-            "`if` statements",
-            "use `value if condition else other` in an assignment, or {% if %} in a templated value",
-        ),
-        "for" | "while" => ("loops", "write the assignments one by one"),
-        "import" | "from" => ("imports", "a config has no access to modules"),
+        "while" => ("`while` loops", "use `for` over a list or range()"),
         "def" | "class" | "lambda" | "return" | "yield" | "async" | "await" => {
             ("functions and classes", "write the value itself")
         }
-        "try" | "except" | "finally" | "raise" | "assert" | "with" => {
-            ("exceptions and context managers", "a config only sets options")
+        "try" | "except" | "finally" | "with" => {
+            ("exceptions and context managers", "test with `if` and `in`, or read with .get()")
         }
-        "del" => ("`del` statements", "set the option to an empty value or to None"),
         "global" | "nonlocal" => ("scopes", "variables of a config need no declaration"),
-        "print" | "exec" | "eval" | "open" => ("functions with an effect", "remove the call"),
         _ => return None,
     };
     Some(unsupported(span, what, hint))
@@ -35,13 +28,10 @@ pub(super) fn statement(word: &str, span: Span) -> Option<Fault> {
 pub(super) fn token(token: &Token, span: Span) -> Option<Fault> {
     let (what, hint) = match token {
         Token::Op(":=") => ("assignments inside expressions", "assign in a line of its own"),
-        Token::Op("**" | "<<" | ">>" | "&" | "|" | "^" | "~" | "@") => {
-            ("powers and bit operations", "write the result")
-        }
+        Token::Op("@" | "@=") => ("products of matrices", "write the result"),
         Token::Op("...") => ("`...` values", "write the value itself"),
         Token::Op("->") => ("functions and classes", "write the value itself"),
         Token::Name(name) => match name.as_str() {
-            "for" => ("comprehensions", "write the items one by one"),
             "lambda" | "yield" | "await" | "async" => {
                 ("functions and classes", "write the value itself")
             }
@@ -50,6 +40,13 @@ pub(super) fn token(token: &Token, span: Span) -> Option<Fault> {
         _ => return None,
     };
     Some(unsupported(span, what, hint))
+}
+
+/// An import of something that configs cannot see.
+pub(super) fn module(span: Span, name: &str) -> Fault {
+    let message = format!("`{name}` cannot be imported in configs");
+    Fault::new(ErrorKind::Unsupported, span, message)
+        .hint(format!("a config has no access to the machine; {SUPPORTED}"))
 }
 
 pub(super) fn unsupported(span: Span, what: &str, hint: &str) -> Fault {
