@@ -1,7 +1,7 @@
 //! albs-node: builds RPM packages in a sandbox of its own.
 //!
 //! `cli` parses and prints; `build` is the one pipeline; `buildroot` and `source` feed it;
-//! `mock_config` reads mock's configs. Everything untrusted runs inside the crate `sandbox`.
+//! `mock_config` reads mock's configs, `task` those of albs-web-server. Everything untrusted runs inside the crate `sandbox`.
 
 #![forbid(unsafe_code)]
 
@@ -13,4 +13,5 @@ pub mod mock_config;
 pub mod profile;
 pub mod run;
 pub mod source;
+pub mod task;
 pub mod verdict;

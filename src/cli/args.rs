@@ -26,6 +26,11 @@ pub(super) enum Command {
     Install(Install),
     /// Remove the buildroots of a config, or all.
     Clean(Clean),
+    /// Look at configs: show, list, check and compare them.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Run commands in the sandbox directly, for debugging and measuring.
     Sandbox {
         #[command(subcommand)]
@@ -152,6 +157,97 @@ pub(super) struct Clean {
     pub(super) all: bool,
     #[command(flatten)]
     pub(super) store: StoreArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print what a config sets, with its templates expanded.
+    Show(ConfigShow),
+    /// List all configs, and which of them this host can build.
+    List(ConfigList),
+    /// Say what is wrong with configs. Exit status 3 if there are errors.
+    Check(ConfigCheck),
+    /// Print what two configs do differently. Exit status 1 if they differ.
+    Diff(ConfigDiff),
+    /// Print the config that a build task of albs-web-server carries.
+    FromTask(ConfigFromTask),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConfigSource {
+    /// Mock config: a name, or the path of a .cfg file.
+    #[arg(short = 'r', long = "root", value_name = "CONFIG")]
+    pub(super) config: String,
+    /// Search configs in this directory only.
+    #[arg(long, value_name = "DIR")]
+    pub(super) configdir: Option<PathBuf>,
+    /// Override an option of the config.
+    #[arg(long = "config-opts", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) config_opts: Vec<(String, String)>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConfigShow {
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
+    /// Print every option as JSON, also those that are as by default.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Leave templates as they are written.
+    #[arg(long)]
+    pub(super) raw: bool,
+    /// Print this option alone, such as dnf.conf.
+    #[arg(long, value_name = "NAME")]
+    pub(super) option: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConfigList {
+    /// Search configs in this directory only.
+    #[arg(long, value_name = "DIR")]
+    pub(super) configdir: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConfigCheck {
+    /// Search configs and templates in this directory only.
+    #[arg(long, value_name = "DIR")]
+    pub(super) configdir: Option<PathBuf>,
+    /// Fail on warnings as well.
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Names, or paths of .cfg files.
+    #[arg(required = true, value_name = "CONFIG")]
+    pub(super) configs: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConfigDiff {
+    /// Search configs in this directory only.
+    #[arg(long, value_name = "DIR")]
+    pub(super) configdir: Option<PathBuf>,
+    /// Compare templates as they are written.
+    #[arg(long)]
+    pub(super) raw: bool,
+    /// The one config.
+    #[arg(value_name = "A")]
+    pub(super) old: String,
+    /// The other.
+    #[arg(value_name = "B")]
+    pub(super) new: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConfigFromTask {
+    /// The architecture of a task that only makes a source package [default: this machine's].
+    #[arg(long, value_name = "ARCH")]
+    pub(super) arch: Option<String>,
+    /// The task as JSON; - is standard input.
+    #[arg(value_name = "TASK.json")]
+    pub(super) task: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 mod args;
 mod build;
 mod clean;
+mod config;
 mod error;
 mod limits;
 mod output;
@@ -48,6 +49,7 @@ fn run(args: &args::Args) -> Result<u8, CliError> {
         Command::Shell(args) => root::shell(args),
         Command::Install(args) => root::install(args),
         Command::Clean(args) => clean::run(args),
+        Command::Config { command } => config::run(command),
         Command::Sandbox { command: SandboxCommand::Run(args) } => sandbox_run::run(args),
         Command::Helper { task } => helper(task),
     }

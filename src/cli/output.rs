@@ -58,6 +58,11 @@ pub(super) fn print(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
+/// Prints text that has its own line ends to standard output, likewise.
+pub(super) fn write(text: impl std::fmt::Display) {
+    let _ = write!(std::io::stdout().lock(), "{text}");
+}
+
 /// Prints a line to standard error, likewise.
 pub(super) fn complain(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");

@@ -66,7 +66,8 @@ impl Setup {
         if !common.quiet {
             let found = host_manager.as_ref().ok();
             let stand_in = found.and_then(|manager| dnf::stand_in_note(&options, manager));
-            config.notes.iter().chain(&stand_in).for_each(note);
+            config.notes.iter().for_each(note);
+            stand_in.iter().for_each(note);
         }
         let needs_no_other = options.use_bootstrap && options.bootstrap_image.is_some();
         if let (Err(error), false) = (&host_manager, needs_no_other) {
@@ -140,7 +141,7 @@ fn program(path: &Path) -> Option<PathBuf> {
 
 /// What configs may know of the machine: its architecture, and the ids of the build user, which
 /// are the same everywhere.
-fn host_view(host: &HostFacts) -> Result<HostView, CliError> {
+pub(super) fn host_view(host: &HostFacts) -> Result<HostView, CliError> {
     let mut view =
         HostView::of_this_process().map_err(|error| CliError::new(status::GENERIC, error, None))?;
     view.arch = host.machine.clone();
@@ -158,15 +159,25 @@ pub(super) fn load_named(
     overrides: Vec<(String, String)>,
     host: HostView,
 ) -> Result<LoadedConfig, CliError> {
-    let request = LoadRequest {
+    let request = load_request(name, configdir, overrides, host);
+    crate::mock_config::load(&request).map_err(config_error)
+}
+
+/// A config by name, in the places where this user's configs are.
+pub(super) fn load_request(
+    name: &str,
+    configdir: Option<PathBuf>,
+    overrides: Vec<(String, String)>,
+    host: HostView,
+) -> LoadRequest {
+    LoadRequest {
         name: name.to_owned(),
         configdir,
         home: std::env::home_dir(),
         system_dir: "/etc/mock".into(),
         overrides,
         host,
-    };
-    crate::mock_config::load(&request).map_err(config_error)
+    }
 }
 
 /// The options of a config by name, without anything else being set up.
@@ -175,7 +186,7 @@ pub(super) fn options_of(name: &str, configdir: Option<PathBuf>) -> Result<MockO
     load_named(name, configdir, Vec::new(), view)?.options().map_err(config_error)
 }
 
-fn config_error(error: ConfigError) -> CliError {
+pub(super) fn config_error(error: ConfigError) -> CliError {
     let status = match error.kind() {
         ErrorKind::Architecture => status::ARCHITECTURE,
         ErrorKind::Override => status::COMMAND_LINE,

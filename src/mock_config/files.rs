@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::builtin;
 use super::error::{ConfigError, ErrorKind};
+use super::list::names_in;
 use super::nearest::nearest;
 use super::source::Origin;
 
@@ -36,7 +37,11 @@ impl Library<'_> {
 
     /// Finds a config by its name, or by its path.
     pub fn find(&self, name: &str) -> Result<Found, ConfigError> {
-        if name.ends_with(".cfg") || name.contains('/') {
+        // A name with a slash is one in a subdirectory, such as `eol/fedora-30-x86_64`.
+        let below = name.contains('/') && !Path::new(name).is_absolute() && !name.contains("..");
+        let named = below
+            && self.directories().iter().any(|path| path.join(format!("{name}.cfg")).is_file());
+        if name.ends_with(".cfg") || (name.contains('/') && !named) {
             let path = Path::new(name);
             // mock resolves links here, so that the file cannot include itself by another name.
             let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -68,7 +73,8 @@ impl Library<'_> {
         }
     }
 
-    fn directories(&self) -> Vec<PathBuf> {
+    /// Where configs are looked for by name, in order.
+    pub fn directories(&self) -> Vec<PathBuf> {
         match self.configdir {
             Some(directory) => vec![directory.to_owned()],
             None => {
@@ -138,7 +144,10 @@ impl Library<'_> {
         if built_in {
             return "built-in configs include built-in templates".to_owned();
         }
-        format!("relative paths start at {}", self.config_dir().display())
+        format!(
+            "relative paths start at {}; --configdir names another directory",
+            self.config_dir().display()
+        )
     }
 
     /// Reads a file. One that is not there is an error of kind `NotFound`.
@@ -183,14 +192,4 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     })?;
     // Python reads text with every kind of line end as one.
     Ok(if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text })
-}
-
-/// The names of the configs in a directory. What cannot be listed has none.
-fn names_in(directory: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter_map(|name| name.strip_suffix(".cfg").map(str::to_owned))
-        .filter(|name| name != "site-defaults" && name != "chroot-aliases")
-        .collect()
 }

@@ -1,9 +1,11 @@
 //! What mock works out after a config has been read.
 
+use super::defaults::defaults;
 use super::error::{ConfigError, ErrorKind};
 use super::host::HostView;
 use super::load::LoadedConfig;
 use super::map::{Key, OrderedMap};
+use super::source::Note;
 use super::value::Value;
 
 /// Options that describe the run and not the config. Templates can use them; they are left out
@@ -56,6 +58,7 @@ pub(super) fn after_overrides(
         )
         .with_hint("root names the buildroot, for example 'almalinux-9-x86_64'"));
     }
+    note_quoted_flags(config);
     let unset =
         |config: &LoadedConfig, key: &str| !config.root.get_str(key).is_some_and(Value::is_true);
     if config.root.get_str("rpmbuild_arch").is_none_or(|value| *value == Value::None) {
@@ -77,6 +80,22 @@ pub(super) fn after_overrides(
     config.set("cache_alterations", Value::Bool(false));
     config.set("enable_disable_repos", Value::List(Vec::new()));
     keep_results(config)
+}
+
+/// `'False'` in quotes is true, for mock as well. Somebody should know.
+fn note_quoted_flags(config: &mut LoadedConfig) {
+    let flags = defaults().options.as_dict().into_iter().flat_map(OrderedMap::iter);
+    for (name, _) in flags.filter(|(_, value)| matches!(value, Value::Bool(_))) {
+        let Some(name) = name.as_str() else { continue };
+        let Some(Value::Str(text)) = config.root.get_str(name) else { continue };
+        if text.is_empty() || text.contains("{{") || text.contains("{%") {
+            continue;
+        }
+        let text = format!(
+            "'{name}' is the text '{text}', which counts as True; write True or False without quotes"
+        );
+        config.notes.push(Note { text, location: config.place(&[name]) });
+    }
 }
 
 /// Cleaning up afterwards would take the results along when they lie inside the buildroot.

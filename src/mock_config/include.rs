@@ -14,7 +14,7 @@ use super::error::{ConfigError, ErrorKind, Fault, Outcome};
 use super::eval::{Machine, World};
 use super::files::{Found, Library};
 use super::parse::parse_expression;
-use super::source::{Origin, SourceMap, Span, Stitched};
+use super::source::{Note, Origin, SourceMap, Span, Stitched};
 use super::value::Value;
 
 /// How deep inclusions may go. Every level is one more call on the stack.
@@ -28,7 +28,7 @@ const MAX_TEXT: usize = 2 << 20;
 pub(super) struct Includer<'a> {
     pub library: &'a Library<'a>,
     pub map: &'a mut SourceMap,
-    pub notes: &'a mut Vec<String>,
+    pub notes: &'a mut Vec<Note>,
     world: &'a dyn World,
     seen: HashSet<Origin>,
     /// Whether the config is one of the built-in ones, whose templates are built in as well.
@@ -40,7 +40,7 @@ impl<'a> Includer<'a> {
     pub fn new(
         library: &'a Library<'a>,
         map: &'a mut SourceMap,
-        notes: &'a mut Vec<String>,
+        notes: &'a mut Vec<Note>,
         world: &'a dyn World,
     ) -> Self {
         Includer { library, map, notes, world, seen: HashSet::new(), built_in: false, depth: 0 }
@@ -96,7 +96,8 @@ impl<'a> Includer<'a> {
     fn follow(&mut self, path: &str, span: Span) -> Result<Option<Stitched>, ConfigError> {
         let origin = self.library.included(path, self.built_in);
         if self.seen.contains(&origin) {
-            self.notes.push(format!("{origin} is included more than once; it was read once"));
+            let text = format!("{origin} is included more than once; it was read once");
+            self.notes.push(Note { text, location: self.map.locate(span) });
             return Ok(None);
         }
         let limit = match () {
@@ -126,6 +127,11 @@ impl<'a> Includer<'a> {
         self.depth -= 1;
         Ok(Some(part))
     }
+}
+
+/// Whether a text has a line that would be replaced by a file.
+pub(super) fn has_include_line(text: &str) -> bool {
+    !include_lines(text).is_empty()
 }
 
 struct IncludeLine {

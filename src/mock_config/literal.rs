@@ -80,9 +80,9 @@ fn string(out: &mut Formatter<'_>, text: &str) -> fmt::Result {
 
 /// Python and Rust leave the same characters as they are, except that Rust escapes combining ones
 /// that begin a string.
-fn is_printable(symbol: char) -> bool {
+pub(super) fn is_printable(symbol: char) -> bool {
     let text: String = ['a', symbol].into_iter().collect();
-    !text.escape_debug().to_string().contains("\\u{")
+    !symbol.is_control() && !text.escape_debug().to_string().contains("\\u{")
 }
 
 #[cfg(test)]

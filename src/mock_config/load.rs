@@ -9,11 +9,12 @@ use super::files::{Found, Library};
 use super::host::HostView;
 use super::include::Includer;
 use super::map::{Key, OrderedMap};
+use super::nearest::nearest;
 use super::options::MockOptions;
-use super::source::{Location, Origin, SourceMap};
+use super::source::{Location, Note, Origin, SourceMap};
 use super::template::{Expander, Failure, Reason, explain};
 use super::value::Value;
-use super::{fill, overrides, parse};
+use super::{fill, overrides, parse, write};
 
 /// What to load, and everything the result may depend on.
 #[derive(Debug, Clone)]
@@ -32,6 +33,16 @@ pub struct LoadRequest {
     pub host: HostView,
 }
 
+impl LoadRequest {
+    pub(super) fn library(&self) -> Library<'_> {
+        Library {
+            configdir: self.configdir.as_deref(),
+            home: self.home.as_deref(),
+            system_dir: &self.system_dir,
+        }
+    }
+}
+
 /// A config that has been read, with templates still in its values.
 #[derive(Debug, Clone)]
 pub struct LoadedConfig {
@@ -42,7 +53,7 @@ pub struct LoadedConfig {
     /// Every file that was read, in order.
     pub files: Vec<Origin>,
     /// What was odd but no error.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
     pub(super) root: OrderedMap<Value>,
     origins: Origins,
     map: SourceMap,
@@ -50,11 +61,7 @@ pub struct LoadedConfig {
 
 /// Loads a config.
 pub fn load(request: &LoadRequest) -> Result<LoadedConfig, ConfigError> {
-    let library = Library {
-        configdir: request.configdir.as_deref(),
-        home: request.home.as_deref(),
-        system_dir: &request.system_dir,
-    };
+    let library = request.library();
     let found = library.find(&request.name)?;
     let name = chroot_name(&request.name);
     let view = View { library: &library, host: &request.host };
@@ -107,7 +114,7 @@ struct Session<'a> {
     view: &'a View<'a>,
     machine: Machine<'a>,
     map: SourceMap,
-    notes: Vec<String>,
+    notes: Vec<Note>,
 }
 
 impl<'a> Session<'a> {
@@ -139,8 +146,8 @@ impl<'a> Session<'a> {
         self.machine.run(&statements).map_err(locate)?;
         self.machine.name_macros().map_err(locate)?;
         for note in self.machine.take_notes() {
-            let place = self.map.locate(note.span).map(|place| format!("{place}: "));
-            self.notes.push(format!("{}{}", place.unwrap_or_default(), note.text));
+            let location = self.map.locate(note.span);
+            self.notes.push(Note { text: note.text, location });
         }
         Ok(())
     }
@@ -174,6 +181,31 @@ impl LoadedConfig {
         Expander::new(&self.root).all(&self.root).map_err(|failure| self.template_error(failure))
     }
 
+    /// The config that sets all that this one changes of the defaults, with its templates or expanded.
+    /// Options come in alphabetical order, and dictionaries key by key.
+    pub fn text(&self, expanded: bool) -> Result<String, ConfigError> {
+        let all = if expanded { self.expand_all()? } else { self.root.clone() };
+        let options = shown(&all);
+        let mut names: Vec<&str> = options.keys().filter_map(Key::as_str).collect();
+        names.sort_unstable();
+        let mut out = String::new();
+        for name in names {
+            let default = defaults().options.get(name);
+            if let (Some(value), Some(written)) = (options.get_str(name), self.root.get_str(name)) {
+                let is_own = |path: &[&str]| self.is_own(path);
+                write::changes(&mut vec![name], value, written, default, &is_own, &mut out);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Whether a file or the command line has set this, or something in it. What is worked out
+    /// after loading is not the config's own.
+    fn is_own(&self, path: &[&str]) -> bool {
+        let from: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
+        self.origins.range(from.clone()..).next().is_some_and(|(own, _)| own.starts_with(&from))
+    }
+
     /// One option, expanded; aliases work.
     pub fn get(&self, option: &str) -> Result<Option<Value>, ConfigError> {
         let name = real_name(option);
@@ -182,6 +214,17 @@ impl LoadedConfig {
             .below(name.to_owned(), value)
             .map(Some)
             .map_err(|failure| self.template_error(failure))
+    }
+
+    /// One option with its templates; aliases work.
+    pub fn raw_option(&self, option: &str) -> Option<Value> {
+        self.root.get_str(real_name(option)).cloned()
+    }
+
+    /// The option whose name is most like this one.
+    pub fn nearest_option(&self, name: &str) -> Option<&str> {
+        let names = self.root.keys().filter_map(Key::as_str);
+        nearest(name, names, 1).first().copied()
     }
 
     /// Where an option was set, by the keys that lead to it; defaults were set nowhere.
@@ -198,6 +241,11 @@ impl LoadedConfig {
             path.pop();
         }
         None
+    }
+
+    /// Lines of the files that say this and nothing else: what stands inside a long text.
+    pub(super) fn lines(&self, wanted: &str) -> Vec<Location> {
+        self.map.lines(wanted)
     }
 
     /// The options that builds are planned from, checked.

@@ -6,7 +6,7 @@ use super::source::Location;
 const WIDEST: usize = 100;
 
 /// Renders a place the way compilers do.
-pub(super) fn render(place: &Location) -> String {
+pub fn render(place: &Location) -> String {
     let (text, column, width) = window(place);
     let number = place.line.to_string();
     let margin = " ".repeat(number.len());

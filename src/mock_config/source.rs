@@ -66,6 +66,24 @@ impl std::fmt::Display for Location {
     }
 }
 
+/// Something about a config that a person should hear, although it is no error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// What it is, in one sentence.
+    pub text: String,
+    /// Where it is about.
+    pub location: Option<Location>,
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(location) = &self.location {
+            write!(out, "{location}: ")?;
+        }
+        out.write_str(&self.text)
+    }
+}
+
 /// A stretch of positions that was copied from one file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece {
@@ -156,6 +174,23 @@ impl SourceMap {
             text: text[begin..end].to_owned(),
             width: text[offset..stop].chars().count().max(1),
         })
+    }
+
+    /// Every line of a file that says this and nothing else, in the order of reading.
+    pub fn lines(&self, wanted: &str) -> Vec<Location> {
+        let lines = self.files.iter().flat_map(|file| {
+            file.text.lines().enumerate().map(move |(number, line)| (file, number, line))
+        });
+        let found = lines.filter(|(_, _, line)| line.trim() == wanted);
+        found
+            .map(|(file, number, line)| Location {
+                origin: file.origin.clone(),
+                line: number + 1,
+                column: line.chars().take_while(|symbol| symbol.is_whitespace()).count() + 1,
+                text: line.to_owned(),
+                width: wanted.chars().count().max(1),
+            })
+            .collect()
     }
 
     fn resolve(&self, position: u32) -> Option<(&File, usize)> {

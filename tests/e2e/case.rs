@@ -157,6 +157,18 @@ impl Case {
         self.start(&args)
     }
 
+    /// What `albs-node config` prints, which needs no store.
+    pub(crate) fn run_config(&self, args: &[&str]) -> String {
+        let output = Command::new(self.dir.join("bin/albs-node"))
+            .arg("config")
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Runs the program in the store of this test.
     pub(crate) fn run(&self, args: &[&str]) -> Run {
         self.start(args).end()

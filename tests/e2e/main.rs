@@ -22,3 +22,4 @@ mod places;
 mod refused;
 mod repository;
 mod srpm;
+mod task;

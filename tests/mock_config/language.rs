@@ -55,8 +55,28 @@ config_opts['t_there'] = [os.path.exists('/etc/mock/keys/own.key'), os.path.isdi
     );
     assert_eq!(shown("t_host"), "['x86_64', '6.1.0', 4, 1000]");
     assert_eq!(shown("t_there"), "[True, True, False, True, False, False]");
-    let notes = config.notes.join("\n");
+    let notes = config.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     for path in ["own.key/..", "'/etc/shadow'", "'relative'"] {
         assert_eq!(notes.contains(path), path != "own.key/..", "{notes}");
     }
+}
+
+#[test]
+fn a_flag_in_quotes_is_true_as_in_mock() {
+    let mut request = request("demo", &configs().join("system"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("q.cfg");
+    std::fs::write(
+        &file,
+        "include('templates/base.tpl')\nconfig_opts['rpmbuild_networking'] = 'False'\n",
+    )
+    .unwrap();
+    request.name = file.display().to_string();
+    let config = load(&request).unwrap();
+    assert!(config.options().unwrap().rpmbuild_networking);
+    assert!(
+        config.notes[0]
+            .to_string()
+            .contains("q.cfg:2:38: 'rpmbuild_networking' is the text 'False'")
+    );
 }

@@ -1,12 +1,15 @@
 //! mock's configs as a user of the library sees them.
 
 mod builtin;
+mod check;
+mod cli;
 mod errors;
 mod language;
 mod order;
 mod properties;
 mod python;
 mod real;
+mod task;
 
 use std::path::{Path, PathBuf};
 

@@ -41,7 +41,7 @@ for program in json.load(sys.stdin):
 json.dump(out, sys.stdout)
 "#;
 
-fn python(programs: &[String]) -> Vec<Option<String>> {
+pub(crate) fn python(programs: &[String]) -> Vec<Option<String>> {
     let mut child = Command::new("python3")
         .args(["-W", "ignore", "-c", RUNNER])
         .stdin(Stdio::piped())

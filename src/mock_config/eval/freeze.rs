@@ -12,6 +12,9 @@ use crate::mock_config::value::Value;
 /// Which assignment set an option, by the keys that lead to it.
 pub(in crate::mock_config) type Origins = BTreeMap<Vec<String>, Span>;
 
+/// How deep origins are remembered: an option, and what is in it. Errors name nothing deeper.
+const ORIGIN_DEPTH: usize = 4;
+
 pub(super) struct Freezer<'a> {
     heap: &'a Heap,
     nodes: usize,
@@ -93,7 +96,9 @@ impl<'a> Freezer<'a> {
             if self.path.len() == 1 {
                 self.blame = span;
             }
-            self.origins.insert(self.path.clone(), span);
+            if self.path.len() <= ORIGIN_DEPTH {
+                self.origins.insert(self.path.clone(), span);
+            }
         }
         let value = self.freeze(item);
         self.path.pop();

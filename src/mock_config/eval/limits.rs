@@ -10,7 +10,7 @@ const BYTES: usize = 64 << 20;
 /// How deep containers may be nested in each other.
 pub(super) const DEPTH: usize = 100;
 /// Values in the result, where one that is shared counts every time.
-pub(super) const NODES: usize = 1_000_000;
+pub(super) const NODES: usize = 100_000;
 
 const TOO_MUCH: &str = "no config needs that much; write the value itself";
 

@@ -34,9 +34,7 @@ impl ImageOptions {
         Ok(Some(ImageOptions {
             reference: read.required(
                 &option(""),
-                &format!(
-                    "use_{kind}_image wants it, for example 'quay.io/almalinuxorg/almalinux:9'"
-                ),
+                &format!("use_{kind}_image wants it, for example 'almalinux:9'"),
             )?,
             ready: read.flag(&option("_ready"))?,
             skip_pull: read.flag(&option("_skip_pull"))?,

@@ -51,12 +51,8 @@ impl Reader<'_> {
     /// Numbers count as what they are true for, as they do in Python.
     pub fn flag(&self, option: &str) -> Read<bool> {
         match self.value(option) {
-            Value::Str(text) => {
-                let value = Value::Str(text.clone());
-                Err(self.wrong(&[option], "True or False", &value).with_hint(
-                    "write True or False without quotes; a string is true whatever it says",
-                ))
-            }
+            // As in mock; the note about it is made when the config is loaded.
+            Value::Str(text) => Ok(!text.is_empty()),
             Value::None | Value::Bool(_) | Value::Int(_) => Ok(self.value(option).is_true()),
             other => Err(self.wrong(&[option], "True or False", other)),
         }
