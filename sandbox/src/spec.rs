@@ -49,6 +49,9 @@ pub struct SandboxSpec {
     pub timeout_ms: Option<u64>,
     /// Names of the seccomp policies that apply together; see `policies/seccomp`.
     pub seccomp: Vec<String>,
+    /// Whether the command sees a 32-bit machine, as with setarch(8): `uname -m` says i686 on
+    /// x86_64. What it may execute does not change.
+    pub linux32: bool,
     /// Whether the command keeps the caller's session and controlling terminal. Needed for an
     /// interactive shell only; otherwise the command gets a session of its own.
     pub keep_session: bool,

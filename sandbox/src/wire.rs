@@ -179,6 +179,8 @@ pub struct Payload {
     pub cwd: PathBuf,
     /// Whether the command gets a session of its own.
     pub new_session: bool,
+    /// Whether it sees a 32-bit machine.
+    pub linux32: bool,
     /// Per-process limits by name of setrlimit(2), without `RLIMIT_`.
     pub rlimits: BTreeMap<String, u64>,
     /// Capabilities that stay, by name.

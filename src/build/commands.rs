@@ -43,20 +43,53 @@ pub fn build_source(options: &MockOptions, spec: &str) -> Vec<String> {
     rpmbuild(options, "-bs", spec)
 }
 
-/// Makes the binary packages.
-pub fn build_binary(options: &MockOptions, spec: &str) -> Vec<String> {
-    rpmbuild(options, "-bb", spec)
+/// Makes the source package in a directory of its own.
+pub fn build_source_into(options: &MockOptions, spec: &str, directory: &str) -> Vec<String> {
+    rpmbuild(options, &format!("-bs --define {}", quote(&format!("_srcrpmdir {directory}"))), spec)
+}
+
+/// Makes the binary packages. `prepared` says that `%prep` has run.
+pub fn build_binary(options: &MockOptions, spec: &str, prepared: bool) -> Vec<String> {
+    rpmbuild(options, if prepared { "-bb --noprep" } else { "-bb" }, spec)
+}
+
+/// Asks a spec for what it finds out to require: exit status 11, and a package that requires it,
+/// as long as something is missing. `%prep` runs the first time.
+pub fn generate_requires(options: &MockOptions, spec: &str, prepared: bool) -> Vec<String> {
+    rpmbuild(options, if prepared { "-br --noprep" } else { "-br" }, spec)
+}
+
+/// Lists what a spec requires with the macros that are there now, one requirement a line.
+pub fn list_requires(options: &MockOptions, spec: &str) -> Vec<String> {
+    let target = options.rpmbuild_arch.as_deref().unwrap_or(&options.target_arch);
+    let path = format!("{}/SPECS/{spec}", top_directory(options));
+    ["rpmspec", "--query", "--buildrequires", "--target", target, &path].map(str::to_owned).to_vec()
+}
+
+/// Whether a spec may find out requirements during the build: it says so, or takes in other files.
+pub fn may_generate(options: &MockOptions, spec: &str) -> Vec<String> {
+    let path = format!("{}/SPECS/{spec}", top_directory(options));
+    let pattern = r"^[[:space:]]*%(generate_buildrequires|include)";
+    ["grep", "-Eq", pattern, &path].map(str::to_owned).to_vec()
 }
 
 /// As mock calls it: through a login shell, so that profile scripts of packages take effect.
 fn rpmbuild(options: &MockOptions, what: &str, spec: &str) -> Vec<String> {
     let target = options.rpmbuild_arch.as_deref().unwrap_or(&options.target_arch);
     let path = format!("{}/SPECS/{spec}", top_directory(options));
-    let mut line = format!("/usr/bin/rpmbuild {what} --noclean --target {}", quote(target));
-    if !options.check && what == "-bb" {
+    let mut line =
+        format!("{} {what} --noclean --target {}", options.rpmbuild_command, quote(target));
+    if !options.check && what.starts_with("-bb") {
         line += " --nocheck";
     }
-    let _ = write!(line, " --nodeps {}", quote(&path));
+    // What is missing is found out by installing it; only `-br` is there to ask.
+    if !what.starts_with("-br") {
+        line += " --nodeps";
+    }
+    for option in &options.rpmbuild_opts {
+        let _ = write!(line, " {}", quote(option));
+    }
+    let _ = write!(line, " {}", quote(&path));
     ["bash", "--login", "-c", &line].map(str::to_owned).to_vec()
 }
 

@@ -9,6 +9,7 @@ mod hw_info;
 pub mod outcome;
 mod pipeline;
 pub mod plan;
+mod requires;
 
 use std::path::PathBuf;
 

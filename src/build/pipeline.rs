@@ -10,9 +10,8 @@ use super::artifacts::{self, Artifact};
 use super::outcome::{BuildOutcome, BuildrootOutcome, SCHEMA};
 use super::{BuildRequest, commands, hw_info};
 use crate::buildroot::bootstrap::{self, Root};
-use crate::buildroot::tools::with_tools;
 use crate::buildroot::workspace::Workspace;
-use crate::buildroot::{Env, dnf, packages};
+use crate::buildroot::{Env, packages};
 use crate::profile::ProfileName;
 use crate::run::{Log, ResultDir, StageRun};
 use crate::source::{self, Source, SourcePackage};
@@ -153,12 +152,12 @@ pub fn inspect(source: &Source) -> Result<Input, Failure> {
     }
 }
 
-struct Build<'a> {
-    env: &'a Env<'a>,
-    request: &'a BuildRequest,
-    results: &'a ResultDir,
-    root: &'a Root,
-    workspace: &'a Workspace,
+pub(super) struct Build<'a> {
+    pub(super) env: &'a Env<'a>,
+    pub(super) request: &'a BuildRequest,
+    pub(super) results: &'a ResultDir,
+    pub(super) root: &'a Root,
+    pub(super) workspace: &'a Workspace,
 }
 
 impl Build<'_> {
@@ -177,14 +176,23 @@ impl Build<'_> {
             )
         })?;
         let name = format!("{}.src.rpm", package.nvr);
-        progress.package = Some(package.nvr);
+        progress.package = Some(package.nvr.clone());
 
         let what = format!("build setup for {name}");
-        runner.stage(Stage::Install, &what, |stage| self.install(stage, &source_package))?;
+        let generates = runner.stage(Stage::Install, &what, |stage| {
+            self.install(stage, &package, &source_package)?;
+            self.list_packages(stage)?;
+            self.may_generate(stage, &package)
+        })?;
+        if generates {
+            self.generate(&package)?;
+            // The list of packages is that of what the build sees.
+            runner.stage(Stage::Install, "listing packages", |stage| self.list_packages(stage))?;
+        }
         let what = format!("rpmbuild {name}");
         runner.stage(Stage::Rpmbuild, &what, |stage| {
-            let argv = commands::build_binary(self.env.options, &input.spec);
-            self.rpmbuild(stage, argv)
+            let argv = commands::build_binary(self.env.options, &input.spec, generates);
+            self.rpmbuild(stage, argv, "rpmbuild -bb")
         })?;
         runner.stage(Stage::Collect, "collecting results", |stage| self.collect(stage, progress))
     }
@@ -226,7 +234,7 @@ impl Build<'_> {
         }
 
         let argv = commands::build_source(options, &input.spec);
-        self.rpmbuild(stage, argv)?;
+        self.rpmbuild(stage, argv, "rpmbuild -bs")?;
         let collected = self.take(stage, &["SRPMS"], &[])?;
         progress.rejected.extend(collected.rejected);
         let package = collected.artifacts.iter().find(|a| a.name.ends_with("src.rpm")).cloned();
@@ -242,42 +250,13 @@ impl Build<'_> {
         })
     }
 
-    fn install(&self, stage: &StageRun<'_>, source_package: &Path) -> Result<(), Failure> {
-        let env = self.env;
-        let update = vec!["update".to_owned()];
-        let dependencies = commands::build_dependencies(PACKAGE_PLACE);
-        let mut wanted = vec![("installing build dependencies", &dependencies)];
-        if self.may_be_outdated() {
-            wanted.insert(0, ("updating the buildroot", &update));
-        }
-        with_tools(env, stage, |tools| {
-            wanted.iter().try_for_each(|(what, command)| {
-                let request = packages::Request {
-                    tools,
-                    root: self.workspace.root(),
-                    dbpath: &self.root.info.dbpath,
-                    command,
-                    visible: &[(source_package.to_owned(), PathBuf::from(PACKAGE_PLACE))],
-                    what,
-                };
-                packages::run(env, stage, &request)
-            })
-        })?;
-        let installed = packages::installed(env, stage, self.workspace.root())?;
+    fn list_packages(&self, stage: &StageRun<'_>) -> Result<(), Failure> {
+        let installed = packages::installed(self.env, stage, self.workspace.root())?;
         let text: String = installed.iter().flat_map(|line| [line, "\n"]).collect();
         self.results.write("installed_pkgs.log", text.as_bytes()).map_err(|error| {
             let message = "installed_pkgs.log could not be written";
             Failure::infrastructure(stage.stage, status::RESULTDIR, message, Some(error.into()))
         })
-    }
-
-    /// Whether there may be newer packages than those in the buildroot, and they are wanted. What
-    /// local repositories hold is part of the buildroot's key.
-    fn may_be_outdated(&self) -> bool {
-        let options = self.env.options;
-        self.root.reused
-            && options.update_before_build
-            && dnf::has_remote_repositories(&options.dnf_conf)
     }
 
     fn collect(&self, stage: &StageRun<'_>, progress: &mut Progress) -> Result<(), Failure> {
@@ -313,13 +292,14 @@ impl Build<'_> {
         artifacts::collect(self.env, stage, self.workspace, &directories, self.results, earlier)
     }
 
-    fn rpmbuild(&self, stage: &StageRun<'_>, argv: Vec<String>) -> Result<(), Failure> {
+    pub(super) fn rpmbuild(
+        &self,
+        stage: &StageRun<'_>,
+        argv: Vec<String>,
+        what: &str,
+    ) -> Result<(), Failure> {
         let mut spec = self.build_spec(stage, Vec::new(), argv)?;
         spec.timeout_ms = self.request.timeout_ms;
-        let what = match stage.stage {
-            Stage::Srpm => "rpmbuild -bs",
-            _ => "rpmbuild -bb",
-        };
         let finished = stage.sandbox(&spec, Log::Build)?;
         let failure =
             classify_rpmbuild(stage.stage, what, &finished.outcome, &spec.limits, &finished.tail);
@@ -327,7 +307,7 @@ impl Build<'_> {
     }
 
     /// A sandbox of the build user in the workspace.
-    fn build_spec(
+    pub(super) fn build_spec(
         &self,
         stage: &StageRun<'_>,
         mut mounts: Vec<Mount>,
@@ -362,6 +342,8 @@ impl Build<'_> {
         spec.cwd = env.options.chroothome.clone().into();
         if self.request.network {
             spec.network = Network::Host;
+            spec.mounts.extend(env.context.view.network_mounts.clone());
+            spec.environment.extend(env.context.view.network_environment.clone());
         }
         Ok(spec)
     }

@@ -99,7 +99,7 @@ pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPl
         commands::take_source(options, &request.source),
         commands::build_source(options, spec),
     ];
-    let binary = vec![commands::build_binary(options, spec)];
+    let binary = vec![commands::build_binary(options, spec, false)];
     Ok(BuildPlan {
         config: options.root.clone(),
         source: request.source.clone(),

@@ -166,12 +166,14 @@ fn fill(env: &Env<'_>, stage: &StageRun<'_>, tools: &Tools, dir: &Path) -> Resul
 
     let dbpath = database_path(env, stage, root())?;
     let account = account(env);
+    let host_users = host_users(env, stage)?;
     maintenance::run(
         env,
         stage,
         &Task::Prepare {
             root: BUILDROOT.into(),
             account,
+            host_users,
             directories: env.options.extra_chroot_dirs.clone(),
             files: env.options.files.clone().into_iter().collect(),
             move_database: (dbpath != dnf::DEFAULT_DBPATH)
@@ -245,6 +247,41 @@ fn account(env: &Env<'_>) -> Account {
         gid: env.context.build_user.gid,
         home: env.options.chroothome.clone(),
     }
+}
+
+/// The host's users that the config wants inside, from the host's own files.
+fn host_users(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Vec<Account>, Failure> {
+    let wanted = &env.options.copy_host_users;
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let (users, groups) = (read("/etc/passwd"), read("/etc/group"));
+    wanted
+        .iter()
+        .map(|name| {
+            host_user(name, &users, &groups).ok_or_else(|| {
+                let message = format!("this host has no user {name}, which copy_host_users names");
+                Failure::infrastructure(stage.stage, status::CONFIG, message, None)
+            })
+        })
+        .collect()
+}
+
+fn host_user(name: &str, users: &str, groups: &str) -> Option<Account> {
+    let line = |text: &str, field: usize, value: &str| {
+        let lines = text.lines().map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>());
+        lines.into_iter().find(|fields| fields.get(field).is_some_and(|known| known == value))
+    };
+    let user = line(users, 0, name)?;
+    let group = line(groups, 2, user.get(3)?);
+    Some(Account {
+        user: name.to_owned(),
+        group: group.map_or_else(|| name.to_owned(), |fields| fields[0].clone()),
+        uid: user.get(2)?.parse().ok()?,
+        gid: user.get(3)?.parse().ok()?,
+        home: user.get(5)?.clone(),
+    })
 }
 
 /// Where the buildroot's own rpm looks for its database.

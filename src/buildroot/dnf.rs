@@ -1,6 +1,5 @@
 //! Command lines of package managers, and what they must see of the host.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::sandboxes::BUILDROOT;
@@ -265,15 +264,6 @@ pub fn has_remote_repositories(conf: &str) -> bool {
     };
     let is_remote = |address: String| !address.is_empty() && !address.starts_with("file:");
     conf.lines().filter_map(address).any(is_remote)
-}
-
-/// Proxy settings of a config, by the names of the variables that programs read.
-pub fn proxies(environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    environment
-        .iter()
-        .filter(|(name, value)| name.ends_with("_proxy") && !value.is_empty())
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
 }
 
 #[cfg(test)]

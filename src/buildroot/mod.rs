@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod dnf;
+pub mod emulation;
 pub mod key;
 pub(crate) mod maintenance;
 pub mod packages;
@@ -9,6 +10,7 @@ pub mod remove;
 pub mod sandboxes;
 pub mod store;
 pub mod tools;
+pub mod view;
 pub mod workspace;
 
 use std::path::PathBuf;

@@ -96,7 +96,7 @@ fn manager_spec(
         files: &dnf::files(env.options, request.dbpath),
         cache: &cache,
         cache_inside: dnf::CACHE.as_ref(),
-        proxies: &dnf::proxies(&env.options.environment),
+        proxies: &env.options.network.proxies,
     };
     env.context
         .package_manager(

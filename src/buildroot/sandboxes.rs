@@ -8,6 +8,7 @@ use sandbox::spec::{Limits, Mount, Namespaces, Root, Stdio, User};
 use sandbox::{HostFacts, IdMapping, SandboxSpec};
 
 use super::tools::Programs;
+use super::view::View;
 use crate::profile::{Profile, ProfileError, ProfileName, ProfileUser};
 
 /// Where the buildroot is mounted in sandboxes whose own root are the host's tools.
@@ -26,6 +27,8 @@ pub struct Context {
     pub limits: Limits,
     /// Host name inside.
     pub hostname: String,
+    /// What builds and shells see besides the buildroot.
+    pub view: View,
     /// Facts about the host's files that the plan depends on.
     pub tools: HostTools,
 }
@@ -140,6 +143,7 @@ impl Context {
             rlimits: sandbox::spec::no_core_dumps(),
             timeout_ms: None,
             seccomp: profile.seccomp.clone(),
+            linux32: false,
             keep_session: false,
         }
     }
@@ -160,7 +164,12 @@ impl Context {
         let profile = ProfileName::Install.load()?;
         let (root, mut mounts) = match programs {
             Programs::Host => (Root::Empty { size_bytes: 1 << 30 }, self.tools.mounts()),
-            Programs::Root(root) => (root.clone(), self.tools.network_mounts()),
+            Programs::Root(root) => {
+                let mut mounts = self.tools.network_mounts();
+                // Its own certificates need not know those of this site.
+                mounts.extend(self.view.network_mounts.clone());
+                (root.clone(), mounts)
+            }
         };
         mounts.extend(tools_system());
         mounts.extend(inputs.visible.iter().map(read_only));
@@ -222,11 +231,20 @@ impl Context {
         environment: &BTreeMap<String, String>,
         argv: Vec<String>,
     ) -> Result<SandboxSpec, ProfileError> {
+        let is_question = profile == ProfileName::Query;
         let profile = profile.load()?;
         let mut all = system(Path::new("/"));
+        if !is_question {
+            all.extend(self.view.mounts.clone());
+        }
         all.extend(mounts);
         let mut spec = self.spec(stage, &profile, root, all, argv);
         spec.environment = environment.clone();
+        if !is_question {
+            spec.environment.extend(self.view.environment.clone());
+            spec.rlimits.extend(self.view.rlimits.clone());
+        }
+        spec.linux32 = self.view.linux32;
         Ok(spec)
     }
 

@@ -55,6 +55,12 @@ pub(super) struct Common {
     /// Override an option of the config.
     #[arg(long = "config-opts", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(super) config_opts: Vec<(String, String)>,
+    /// Build for this architecture, which the host runs as well: i686 on x86_64.
+    #[arg(long, value_name = "ARCH")]
+    pub(super) arch: Option<String>,
+    /// Emulate this architecture, which the host does not run.
+    #[arg(long, value_name = "ARCH")]
+    pub(super) forcearch: Option<String>,
     #[command(flatten)]
     pub(super) store: StoreArgs,
     /// Show what the commands write.

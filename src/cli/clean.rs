@@ -12,6 +12,7 @@ use super::output::print;
 use super::setup::{open_store, options_of, own_program, store_error};
 use crate::buildroot::remove::{self, Removed};
 use crate::buildroot::sandboxes::{Context, HostTools};
+use crate::buildroot::view::View;
 use crate::verdict::status;
 
 pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
@@ -22,6 +23,7 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
         build_user: User::ROOT,
         limits: Limits::default(),
         hostname: "localhost".to_owned(),
+        view: View::default(),
         tools: HostTools::probe(),
     };
     let program = own_program()?;

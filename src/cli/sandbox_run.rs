@@ -109,6 +109,7 @@ fn spec(args: &SandboxRun, host: &HostFacts) -> Result<SandboxSpec, CliError> {
         rlimits: sandbox::spec::no_core_dumps(),
         timeout_ms: args.timeout.filter(|ms| *ms > 0),
         seccomp: vec!["base".to_owned(), "terminal".to_owned()],
+        linux32: false,
         keep_session: true,
     })
 }

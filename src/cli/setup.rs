@@ -12,7 +12,8 @@ use crate::buildroot::dnf::{self, NoPackageManager, PackageManager};
 use crate::buildroot::key::KeyParts;
 use crate::buildroot::sandboxes::{Context, HostTools};
 use crate::buildroot::store::{Store, StoreError};
-use crate::buildroot::{Env, remove};
+use crate::buildroot::view::{View, ViewError};
+use crate::buildroot::{Env, emulation, remove};
 use crate::mock_config::{
     ConfigError, ErrorKind, HostView, LoadRequest, LoadedConfig, MockOptions,
 };
@@ -62,12 +63,18 @@ impl Setup {
         let config = load_config(common, view.clone())?;
         let options = config.options().map_err(config_error)?;
         config.check_host(&view).map_err(config_error)?;
+        if let Some(arch) = &options.forcearch {
+            emulation::find(arch).map_err(|error| {
+                let hint = Some(error.hint());
+                CliError::new(status::ARCHITECTURE, error, hint)
+            })?;
+        }
         let host_manager = PackageManager::of_host(&options, program);
         if !common.quiet {
             let found = host_manager.as_ref().ok();
             let stand_in = found.and_then(|manager| dnf::stand_in_note(&options, manager));
             config.notes.iter().for_each(note);
-            stand_in.iter().for_each(note);
+            stand_in.iter().chain(&options.without_effect).for_each(note);
         }
         let needs_no_other = options.use_bootstrap && options.bootstrap_image.is_some();
         if let (Err(error), false) = (&host_manager, needs_no_other) {
@@ -87,6 +94,7 @@ impl Setup {
             },
             limits,
             hostname: options.hostname.clone().unwrap_or_else(|| "localhost".to_owned()),
+            view: build_view(&options, &host)?,
             tools: HostTools::probe(),
             host,
         };
@@ -132,6 +140,20 @@ impl Setup {
     }
 }
 
+fn build_view(options: &MockOptions, host: &HostFacts) -> Result<View, CliError> {
+    let failed = |error: ViewError| {
+        let hint = Some(error.hint());
+        CliError::new(status::CONFIG, error, hint)
+    };
+    if options.plugins.bind_mount_create {
+        // What fails shows when it is looked for.
+        options.plugins.bind_mount.iter().for_each(|(source, _)| {
+            let _ = std::fs::create_dir_all(source);
+        });
+    }
+    View::new(options, &host.machine, Path::exists).map_err(failed)
+}
+
 /// What a path leads to, if that can be executed.
 fn program(path: &Path) -> Option<PathBuf> {
     let path = path.canonicalize().ok()?;
@@ -150,7 +172,11 @@ pub(super) fn host_view(host: &HostFacts) -> Result<HostView, CliError> {
 }
 
 fn load_config(common: &Common, host: HostView) -> Result<LoadedConfig, CliError> {
-    load_named(&common.config, common.configdir.clone(), common.config_opts.clone(), host)
+    let mut overrides = common.config_opts.clone();
+    for (option, value) in [("rpmbuild_arch", &common.arch), ("forcearch", &common.forcearch)] {
+        overrides.extend(value.clone().map(|value| (option.to_owned(), value)));
+    }
+    load_named(&common.config, common.configdir.clone(), overrides, host)
 }
 
 pub(super) fn load_named(

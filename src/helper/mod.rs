@@ -34,6 +34,8 @@ pub enum Task {
         root: PathBuf,
         /// The unprivileged user of builds.
         account: Account,
+        /// Users of the host that exist inside as well.
+        host_users: Vec<Account>,
         /// Directories to make.
         directories: Vec<String>,
         /// Files to write: path and content.
@@ -62,10 +64,10 @@ pub fn run(task: &Task) -> io::Result<()> {
             context("make", path, std::fs::DirBuilder::new().mode(0o755).create(path))
         }),
         Task::Remove { paths } => paths.iter().try_for_each(|path| remove::remove(path)),
-        Task::Prepare { root, account, directories, files, move_database } => {
+        Task::Prepare { root, account, host_users, directories, files, move_database } => {
             context("enter", root, nix::unistd::chroot(root).map_err(Into::into))?;
             nix::unistd::chdir("/")?;
-            prepare::prepare(account, directories, files, move_database.as_ref())
+            prepare::prepare(account, host_users, directories, files, move_database.as_ref())
         }
         Task::Collect { root, directories } => {
             collect::collect(root, directories, std::io::stdout().lock())

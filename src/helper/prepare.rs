@@ -32,6 +32,7 @@ pub(super) const BUILD_DIRECTORIES: [&str; 7] =
 /// Works on `/`, which is the buildroot by now.
 pub(super) fn prepare(
     account: &Account,
+    host_users: &[Account],
     directories: &[String],
     files: &[(String, String)],
     move_database: Option<&(String, String)>,
@@ -39,6 +40,7 @@ pub(super) fn prepare(
     if let Some((from, to)) = move_database {
         move_rpm_database(Path::new(from), Path::new(to))?;
     }
+    host_users.iter().try_for_each(add_account)?;
     add_account(account)?;
     for directory in directories {
         let path = Path::new(directory);

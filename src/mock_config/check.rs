@@ -84,8 +84,12 @@ pub fn check(config: &LoadedConfig) -> Vec<Finding> {
     }
     out.unknown_options();
     out.unknown_plugins();
-    if let Err(error) = config.options() {
-        out.findings.push(Finding::from(&error));
+    match config.options() {
+        Err(error) => out.findings.push(Finding::from(&error)),
+        Ok(options) => {
+            let place = config.place(&["plugin_conf"]);
+            options.without_effect.into_iter().for_each(|text| out.warn(text, place.clone(), ""));
+        }
     }
     if let Ok(Some(Value::Str(conf))) = config.get("dnf.conf") {
         out.repositories(&conf);

@@ -255,7 +255,8 @@ impl LoadedConfig {
 
     /// Whether the host can build this config: an error of kind `Architecture` if not.
     pub fn check_host(&self, host: &HostView) -> Result<(), ConfigError> {
-        if self.is_legal_host(&host.arch)? {
+        // Somebody who names an architecture to emulate knows that it is another one.
+        if self.is_legal_host(&host.arch)? || self.is_own(&["forcearch"]) {
             return Ok(());
         }
         let arches = self.get("legal_host_arches")?.unwrap_or(Value::None);

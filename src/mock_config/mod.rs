@@ -43,7 +43,11 @@ pub use host::HostView;
 pub use list::{Listed, list};
 pub use load::{LoadRequest, LoadedConfig, load};
 pub use map::{Key, OrderedMap};
-pub use options::{ImageOptions, Manager, ManagerOptions, MockOptions, ModuleOptions};
+pub use options::{
+    BindOption, Ccache, ChrootScan, Compression, ImageOptions, Manager, ManagerOptions,
+    MockOptions, ModuleOptions, MountOption, NetworkOptions, NspawnOptions, Plugins, RootCache,
+    RpmAutospec, TmpfsOption,
+};
 pub use snippet::render as render_snippet;
 pub use source::{Location, Note, Origin, Span};
 pub use value::Value;

@@ -2,6 +2,9 @@
 
 mod image;
 mod manager;
+mod network;
+mod nspawn;
+mod plugins;
 mod read;
 
 use std::collections::BTreeMap;
@@ -12,6 +15,11 @@ use super::error::ConfigError;
 use super::load::LoadedConfig;
 pub use image::ImageOptions;
 pub use manager::{Manager, ManagerOptions, ModuleOptions};
+pub use network::NetworkOptions;
+pub use nspawn::{BindOption, NspawnOptions};
+pub use plugins::{
+    Ccache, ChrootScan, Compression, MountOption, Plugins, RootCache, RpmAutospec, TmpfsOption,
+};
 use read::Reader;
 
 /// A config as the builder sees it: everything expanded and of the right type.
@@ -110,8 +118,22 @@ pub struct MockOptions {
     pub check: bool,
     /// What the config asks for: `simple`, `nspawn`, `auto`, or nothing.
     pub isolation: Option<String>,
-    /// Arguments for systemd-nspawn, to be translated.
-    pub nspawn_args: Vec<String>,
+    /// What the arguments for systemd-nspawn ask for.
+    pub nspawn: NspawnOptions,
+    /// How the network is reached.
+    pub network: NetworkOptions,
+    /// The program that builds packages.
+    pub rpmbuild_command: String,
+    /// Its arguments besides those that every build has.
+    pub rpmbuild_opts: Vec<String>,
+    /// Users of the host that exist inside by the same numbers.
+    pub copy_host_users: Vec<String>,
+    /// How often the build requirements of a spec may change when they are installed.
+    pub static_buildrequires_max_loops: u32,
+    /// What mock does in plugins.
+    pub plugins: Plugins,
+    /// What the config turns on that has no effect here, in sentences that say why.
+    pub without_effect: Vec<String>,
 
     /// Where everything lives.
     pub basedir: String,
@@ -172,7 +194,14 @@ impl MockOptions {
             dynamic_buildrequires_max_loops: read.number("dynamic_buildrequires_max_loops")?,
             check: read.flag("check")?,
             isolation: read.optional_string("isolation")?,
-            nspawn_args: read.strings("nspawn_args")?,
+            nspawn: NspawnOptions::read(config, &read.strings("nspawn_args")?)?,
+            network: NetworkOptions::read(&read)?,
+            rpmbuild_command: read.string("rpmbuild_command")?,
+            rpmbuild_opts: read.words("rpmbuild_opts")?,
+            copy_host_users: read.words("copy_host_users")?,
+            static_buildrequires_max_loops: read.number("static_buildrequires_max_loops")?,
+            plugins: Plugins::read(&read)?,
+            without_effect: Plugins::without_effect(&read)?,
             basedir: read.string("basedir")?,
             resultdir: read.string("resultdir")?,
         })

@@ -1,5 +1,6 @@
 //! Headers of packages, read by a parser in safe Rust. Payloads are never unpacked here.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What is known of a source package from its header.
@@ -9,6 +10,8 @@ pub struct SourcePackage {
     pub nvr: String,
     /// Name of the spec file in it.
     pub spec: String,
+    /// What it requires, as rpmspec(8) lists it.
+    pub requires: BTreeSet<String>,
 }
 
 /// A file that is not a usable source package.
@@ -95,7 +98,23 @@ impl SourcePackage {
                 field(metadata.get_release())?
             ),
             spec: (*spec).clone(),
+            requires: metadata.get_requires().map_err(header)?.iter().map(requirement).collect(),
         })
+    }
+}
+
+/// `name >= version`.
+fn requirement(dependency: &rpm::Dependency) -> String {
+    use rpm::DependencyFlags as Flags;
+    let signs = [(Flags::LESS, "<"), (Flags::GREATER, ">"), (Flags::EQUAL, "=")];
+    let sign: String = signs
+        .iter()
+        .filter(|(flag, _)| dependency.flags.contains(*flag))
+        .map(|(_, sign)| *sign)
+        .collect();
+    match sign.is_empty() {
+        true => dependency.name.clone(),
+        false => format!("{} {sign} {}", dependency.name, dependency.version),
     }
 }
 

@@ -15,6 +15,7 @@ mod install;
 mod interrupted;
 mod left;
 mod managers;
+mod options;
 mod outcome;
 mod output;
 mod packages;

@@ -40,6 +40,7 @@ fn spec(command: &[&str]) -> SandboxSpec {
         rlimits: BTreeMap::from([("NOFILE".to_owned(), 256)]),
         timeout_ms: Some(20_000),
         seccomp: vec!["base".to_owned()],
+        linux32: false,
         keep_session: false,
     }
 }
@@ -66,6 +67,27 @@ fn look(change: impl FnOnce(&mut SandboxSpec)) -> Value {
     let (outcome, output) = run(&spec);
     assert_eq!(outcome.exit, Exit::Exited(0), "{output}");
     serde_json::from_str(&output).expect("JSON of the probe")
+}
+
+#[test]
+fn a_32_bit_machine_is_what_uname_says() {
+    if !root_or_skip() {
+        return;
+    }
+    let uname = |linux32| {
+        let mut spec = spec(&["uname", "-m"]);
+        spec.linux32 = linux32;
+        run(&spec).1.trim().to_owned()
+    };
+    let machine = HostFacts::probe().machine;
+    assert_eq!(uname(false), machine);
+    let expected = match machine.as_str() {
+        "x86_64" => "i686",
+        "aarch64" => "armv8l",
+        "ppc64le" => "ppcle",
+        other => other,
+    };
+    assert_eq!(uname(true), expected);
 }
 
 #[test]

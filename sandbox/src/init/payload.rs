@@ -4,12 +4,17 @@ use std::ffi::CString;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::errno::Errno;
+use nix::sys::personality;
 use nix::sys::resource::{getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{Gid, Uid};
 
 use super::{Attempt, Failure};
 use crate::wire::Payload;
+
+/// The execution domain of 32-bit programs (linux/personality.h); libraries have names for the
+/// flags that are added to a domain only.
+const PER_LINUX32: i32 = 0x0008;
 
 /// Confines this process and executes the command. Returns only on failure.
 pub(super) fn execute(
@@ -20,6 +25,10 @@ pub(super) fn execute(
         nix::unistd::setsid().step("start a session")?;
     }
     reset_signals().step("reset signals")?;
+    if payload.linux32 {
+        let persona = personality::Persona::from_bits_retain(PER_LINUX32);
+        personality::set(persona).step("show a 32-bit machine")?;
+    }
     for (name, value) in &payload.rlimits {
         limit(name, *value)?;
     }

@@ -20,6 +20,7 @@ pub(super) fn payload(spec: &SandboxSpec) -> Payload {
             .collect(),
         cwd: spec.cwd.clone(),
         new_session: !spec.keep_session,
+        linux32: spec.linux32,
         rlimits: spec.rlimits.clone(),
         capabilities: spec.capabilities.clone(),
         uid: spec.user.uid,

@@ -59,6 +59,7 @@ fn spec(host: &HostFacts) -> SandboxSpec {
         rlimits: crate::spec::no_core_dumps(),
         timeout_ms: Some(5000),
         seccomp: vec!["base".to_owned()],
+        linux32: false,
         keep_session: false,
     }
 }

@@ -176,7 +176,7 @@ impl Reader<'_> {
         items.iter().map(read).collect()
     }
 
-    fn wrong(&self, path: &[&str], wanted: &str, value: &Value) -> ConfigError {
+    pub fn wrong(&self, path: &[&str], wanted: &str, value: &Value) -> ConfigError {
         let option = path.join(" → ");
         let message = format!("'{option}' must be {wanted}, but it is {}", value.type_name());
         let hint = match wanted {
@@ -194,7 +194,7 @@ impl Reader<'_> {
 }
 
 /// Words as a shell sees them, as far as quotes go: arguments with spaces are quoted in configs.
-fn split(text: &str) -> Vec<String> {
+pub(super) fn split(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;

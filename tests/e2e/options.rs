@@ -1,0 +1,223 @@
+//! What the options of a config do, seen by the build itself.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::case::{Case, Run, host};
+use crate::fixture::Kind;
+use crate::repository::{Package, Repository, section};
+
+/// A package whose `%build` runs these lines; it builds if they all succeed.
+fn spec(case: &Case, head: &str, build: &str) -> String {
+    let text = format!(
+        "%global debug_package %{{nil}}\nName: probe\nVersion: 1\nRelease: 1\nSummary: s\n\
+         License: MIT\nBuildArch: noarch\n{head}\n%description\n.\n%prep\n%build\nset -e\n{build}\n\
+         %install\nmkdir -p %{{buildroot}}/probe\n%files\n/probe\n"
+    );
+    case.file("probe.spec", text.as_bytes())
+}
+
+fn build(case: &Case, config: &str, spec: &str, more: &[&str]) -> Run {
+    let empty = case.fixture.base.join("empty").display().to_string();
+    let result = case.result("result").display().to_string();
+    let args = ["build", "-r", config, "--spec", spec, "--sources", &empty, "--resultdir", &result];
+    case.run(&[&args[..], more].concat())
+}
+
+#[test]
+fn builds_see_what_the_config_says() {
+    let Some(case) = Case::alone(Kind::Subids, "options") else { return };
+    let shown = case.dir.join("shown");
+    fs::create_dir(&shown).unwrap();
+    fs::write(shown.join("file"), "from the host").unwrap();
+    let shown = shown.display();
+    let lines = format!(
+        "config_opts['files']['/etc/of-config'] = 'text of {{{{ root }}}}\\n'
+config_opts['extra_chroot_dirs'] += ['/run/extra/dir']
+config_opts['environment']['OF_CONFIG'] = 'variable'
+config_opts['macros']['%of_config'] = 'macro'
+config_opts['hostname'] = 'own-name'
+config_opts['copy_host_users'] = ['daemon']
+config_opts['nspawn_args'] += ['--rlimit=RLIMIT_NOFILE=333', '--bind-ro', '{shown}:/shown-ro',
+    '--setenv=OF_NSPAWN=seen', '--tmpfs=/in-memory', '--capability=cap_ipc_lock']
+config_opts['plugin_conf']['bind_mount_opts']['dirs'].append(('{shown}', '/shown'))
+config_opts['plugin_conf']['mount_opts']['dirs'].append(('tmpfs', '/mounted', 'tmpfs', 'size=1m,mode=0777'))
+"
+    );
+    let config = case.config_plus("options", &lines);
+    let spec = spec(
+        &case,
+        "",
+        "test \"$(cat /etc/of-config)\" = 'text of local-x86_64'
+test -d /run/extra/dir
+test \"$OF_CONFIG %{of_config} $OF_NSPAWN\" = 'variable macro seen'
+test \"$(uname -n)\" = own-name
+grep '^daemon:x:1:1:' /etc/passwd
+test \"$(ulimit -n)\" = 333
+test \"$(cat /shown/file /shown-ro/file)\" = 'from the hostfrom the host'
+! touch /shown-ro/new 2> /dev/null
+echo x > /in-memory/x
+echo x > /mounted/x
+test \"$(df -k --output=size /mounted | tail -1)\" -eq 1024
+",
+    );
+    build(&case, &config, &spec, &[]).succeeds();
+    case.nothing_left();
+}
+
+#[test]
+fn what_cannot_be_shown_is_told_before_anything_is_made() {
+    let Some(case) = Case::alone(Kind::Subids, "not-shown") else { return };
+    let spec = spec(&case, "", "true");
+    let refused = |name: &str, line: &str| {
+        let run = build(&case, &case.config_plus(name, line), &spec, &[]);
+        assert_eq!(run.status, 3, "{}", run.stderr);
+        run
+    };
+    refused("missing", "config_opts['nspawn_args'] += ['--bind=/no/such/path']")
+        .tells("the config wants to show /no/such/path inside, which this host does not have");
+    refused("kind", "config_opts['plugin_conf']['mount_opts']['dirs'] = [('srv:/x', '/x', 'nfs')]")
+        .tells("a file system of type nfs at /x, which only root could mount");
+    refused("argument", "config_opts['nspawn_args'] += ['--boot']")
+        .tells("the nspawn argument --boot has no equivalent in this sandbox");
+    refused("limit", "config_opts['nspawn_args'] += ['--rlimit=RLIMIT_NONE=1']")
+        .tells("names a limit that does not exist: NONE");
+    assert!(
+        !case.store.join("roots").exists()
+            || fs::read_dir(case.store.join("roots")).unwrap().count() == 0
+    );
+}
+
+#[test]
+fn a_build_for_32_bits_sees_such_a_machine() {
+    if std::env::consts::ARCH != "x86_64" {
+        eprintln!(
+            "skipped: only x86_64 has a 32-bit machine that the local distribution stands for"
+        );
+        return;
+    }
+    let Some(case) = Case::alone(Kind::Subids, "linux32") else { return };
+    let spec = spec(&case, "", "test \"$(uname -m)\" = i686");
+    build(&case, &case.config(), &spec, &["--arch", "i686"]).succeeds();
+    case.nothing_left();
+}
+
+#[test]
+fn another_architecture_needs_an_emulator() {
+    let Some(case) = Case::alone(Kind::Subids, "forcearch") else { return };
+    let lines =
+        "config_opts['legal_host_arches'] = ('s390x',)\nconfig_opts['target_arch'] = 's390x'\n";
+    let config = case.config_plus("s390x", lines);
+    let spec = spec(&case, "", "true");
+    build(&case, &config, &spec, &[]).fails(6, "cannot be built on");
+    if fs::exists("/proc/sys/fs/binfmt_misc/qemu-s390x").unwrap() {
+        eprintln!("skipped: this host has an emulator for s390x");
+        return;
+    }
+    build(&case, &config, &spec, &["--forcearch", "s390x"])
+        .fails(6, "programs of s390x cannot run here: the kernel has no handler qemu-s390x");
+}
+
+/// A repository with packages that only these tests have.
+fn repository(case: &Case) -> Repository {
+    let repository = Repository::new(case, "extra");
+    let macros = "%of_package yes\n";
+    for (name, files) in [
+        ("gen-one", vec![("/gen/one", "1")]),
+        ("gen-two", vec![("/gen/two", "2")]),
+        ("more", vec![("/gen/more", "m")]),
+        ("with-macros", vec![("/usr/lib/rpm/macros.d/macros.of-package", macros)]),
+    ] {
+        repository.add(&Package { name, version: "1", files: &files });
+    }
+    repository.publish();
+    repository
+}
+
+#[test]
+fn requirements_are_generated_until_the_spec_is_content() {
+    let Some(case) = Case::alone(Kind::Subids, "generated") else { return };
+    let lines = section(&repository(&case).baseurl(), "gpgcheck=0");
+    let config = case.config_plus("generated", &lines);
+    let head =
+        "%generate_buildrequires\necho gen-one\nif test -e /gen/one; then echo gen-two; fi\n";
+    let text =
+        fs::read_to_string(spec(&case, "", "test -e /gen/one\ntest -e /gen/two\ntest -e prepared"))
+            .unwrap()
+            .replace("%prep\n", &format!("%prep\necho prepared >> prepared\n{head}"))
+            .replace("%install\n", "test \"$(wc -l < prepared)\" = 1\n%install\n");
+    let generated = case.file("generated.spec", text.as_bytes());
+    let run = build(&case, &config, &generated, &[]);
+    run.succeeds();
+    assert_eq!(run.stderr.matches("rpmbuild -br").count(), 3, "{}", run.stderr);
+    case.nothing_left();
+
+    let run =
+        build(&case, &config, &generated, &["--config-opts", "dynamic_buildrequires_max_loops=1"]);
+    run.fails(10, "the spec still requires more after 1 rounds of installing");
+    run.tells("raise dynamic_buildrequires_max_loops");
+
+    let never = text.replace("echo gen-one", "echo no-such-package");
+    let never = case.file("never.spec", never.as_bytes());
+    build(&case, &config, &never, &[]).fails(30, "a package is missing from the repositories");
+    let broken = text.replace("echo gen-one", "echo broken; exit 3");
+    let broken = case.file("broken.spec", broken.as_bytes());
+    build(&case, &config, &broken, &[]).fails(10, "rpmbuild -br failed in %generate_buildrequires");
+    case.nothing_left();
+}
+
+#[test]
+fn requirements_follow_macros_and_the_config() {
+    let Some(case) = Case::alone(Kind::NoSubids, "requirements") else { return };
+    let lines = section(&repository(&case).baseurl(), "gpgcheck=0")
+        + "config_opts['more_buildreqs']['probe-1'] = 'more'\n";
+    let config = case.config_plus("requirements", &lines);
+    let head = "BuildRequires: with-macros\n%{?of_package:BuildRequires: gen-one}\n";
+    let spec = spec(&case, head, "test -e /gen/one\ntest -e /gen/more\ntest ! -e /gen/two");
+    build(&case, &config, &spec, &[]).succeeds();
+    case.nothing_left();
+}
+
+#[test]
+fn a_network_only_where_the_config_opens_it() {
+    let Some(case) = Case::alone(Kind::Subids, "network") else { return };
+    let certificate = case.file("own.pem", b"certificate of this site");
+    fs::set_permissions(&certificate, fs::Permissions::from_mode(0o644)).unwrap();
+    let lines = format!(
+        "config_opts['use_host_resolv'] = True\nconfig_opts['http_proxy'] = 'http://proxy:1/'\n\
+         config_opts['ssl_extra_certs'] = ['{certificate}', '/etc/pki/own.pem']\n"
+    );
+    let config = case.config_plus("network", &lines);
+    let closed = spec(
+        &case,
+        "",
+        "test \"$(ls /sys/class/net 2> /dev/null)\" = lo || test -z \"$(ls /sys/class/net)\"
+test -z \"$http_proxy\"
+test ! -e /etc/pki/own.pem",
+    );
+    build(&case, &config, &closed, &[]).succeeds();
+    let names = host("cat", &["/etc/hosts".as_ref()]);
+    let first = names.lines().next().unwrap_or_default().to_owned();
+    let open = spec(
+        &case,
+        "",
+        &format!(
+            "test \"$http_proxy\" = http://proxy:1/
+test \"$(head -1 /etc/hosts)\" = '{first}'
+test \"$(cat /etc/pki/own.pem)\" = 'certificate of this site'"
+        ),
+    );
+    build(&case, &config, &open, &["--config-opts", "rpmbuild_networking=True"]).succeeds();
+    case.nothing_left();
+}
+
+#[test]
+fn rpmbuild_is_called_as_the_config_says() {
+    let Some(case) = Case::shared(Kind::Subids, "rpmbuild-call") else { return };
+    let lines = "config_opts['files']['/usr/bin/own-rpmbuild'] = '#!/bin/sh\\necho own: $*\\nexec rpmbuild \"$@\"\\n'\n\
+                 config_opts['rpmbuild_command'] = 'sh /usr/bin/own-rpmbuild'\n\
+                 config_opts['rpmbuild_opts'] = ['--define', 'of_opts set']\n";
+    let spec = spec(&case, "", "test %{of_opts} = set");
+    build(&case, &case.config_plus("rpmbuild", lines), &spec, &[]).succeeds();
+    assert!(case.log("build.log").contains("own: -bb"), "{}", case.log("build.log"));
+}
