@@ -136,6 +136,11 @@ fn receive_entries(
     Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is incomplete"))
 }
 
+/// Size and SHA-256 of a file.
+pub(super) fn checksum(path: &Path) -> io::Result<(u64, String)> {
+    write_file(&mut File::open(path)?, &mut io::sink())
+}
+
 fn receive_file(content: &mut impl Read, name: &str, results: &ResultDir) -> io::Result<Artifact> {
     let mut pending = results.pending()?;
     let (bytes, sha256) = write_file(content, pending.file())?;
@@ -143,7 +148,7 @@ fn receive_file(content: &mut impl Read, name: &str, results: &ResultDir) -> io:
     Ok(Artifact { name: name.to_owned(), bytes, sha256 })
 }
 
-fn write_file(content: &mut impl Read, file: &mut File) -> io::Result<(u64, String)> {
+fn write_file(content: &mut impl Read, file: &mut impl Write) -> io::Result<(u64, String)> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 128 * 1024];
     let mut bytes = 0;

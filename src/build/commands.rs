@@ -59,6 +59,22 @@ pub fn generate_requires(options: &MockOptions, spec: &str, prepared: bool) -> V
     rpmbuild(options, if prepared { "-br --noprep" } else { "-br" }, spec)
 }
 
+/// Whether a spec leaves its release or changelog to rpmautospec, and has a history beside it.
+pub fn uses_autospec(options: &MockOptions, spec: &str) -> Vec<String> {
+    let top = top_directory(options);
+    let line = r#"test -d "$1/SOURCES/.git" && cmp -s "$1/SOURCES/$2" "$1/SPECS/$2" &&
+        grep -Eq '%(\{\??)?(autorelease|autochangelog)' "$1/SPECS/$2""#;
+    ["sh", "-c", line, "sh", &top, spec].map(str::to_owned).to_vec()
+}
+
+/// Prints a spec with its macros expanded.
+pub fn expand_spec(options: &MockOptions, spec: &str, more: &[String]) -> Vec<String> {
+    let target = options.rpmbuild_arch.as_deref().unwrap_or(&options.target_arch);
+    let path = format!("{}/SPECS/{spec}", top_directory(options));
+    let start = ["rpmspec", "--parse", "--target", target].map(str::to_owned);
+    start.into_iter().chain(more.iter().cloned()).chain([path]).collect()
+}
+
 /// Lists what a spec requires with the macros that are there now, one requirement a line.
 pub fn list_requires(options: &MockOptions, spec: &str) -> Vec<String> {
     let target = options.rpmbuild_arch.as_deref().unwrap_or(&options.target_arch);
@@ -126,7 +142,7 @@ pub fn jobs(cpus: f64) -> u32 {
 }
 
 /// Quotes a word for a POSIX shell.
-fn quote(word: &str) -> String {
+pub(super) fn quote(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._+-~^:@%=".contains(&b);
     if !word.is_empty() && word.bytes().all(plain) {
         word.to_owned()

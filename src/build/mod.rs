@@ -9,6 +9,7 @@ mod hw_info;
 pub mod outcome;
 mod pipeline;
 pub mod plan;
+pub mod plugins;
 mod requires;
 
 use std::path::PathBuf;

@@ -8,6 +8,7 @@ use sandbox::spec::{Mount, Network};
 
 use super::artifacts::{self, Artifact};
 use super::outcome::{BuildOutcome, BuildrootOutcome, SCHEMA};
+use super::plugins::CCACHE;
 use super::{BuildRequest, commands, hw_info};
 use crate::buildroot::bootstrap::{self, Root};
 use crate::buildroot::workspace::Workspace;
@@ -42,9 +43,10 @@ pub fn run(
     let mut progress = Progress::default();
     // Its tools take as long as a small stage, and nothing depends on it.
     let store = env.store.path().to_owned();
-    let hw_info = std::thread::spawn(move || hw_info::text(&store));
+    let hw_info =
+        env.options.plugins.hw_info.then(|| std::thread::spawn(move || hw_info::text(&store)));
     let failure = build(env, request, results, &mut progress).err();
-    if let Ok(text) = hw_info.join() {
+    if let Some(Ok(text)) = hw_info.map(std::thread::JoinHandle::join) {
         // A full disk shows with the outcome.
         let _ = results.write("hw_info.log", text.as_bytes());
     }
@@ -181,20 +183,35 @@ impl Build<'_> {
         let what = format!("build setup for {name}");
         let generates = runner.stage(Stage::Install, &what, |stage| {
             self.install(stage, &package, &source_package)?;
-            self.list_packages(stage)?;
-            self.may_generate(stage, &package)
+            let generates = self.may_generate(stage, &package)?;
+            if !generates {
+                self.list_packages(stage)?;
+                self.before_build(stage, &input.spec)?;
+            }
+            Ok(generates)
         })?;
         if generates {
             self.generate(&package)?;
-            // The list of packages is that of what the build sees.
-            runner.stage(Stage::Install, "listing packages", |stage| self.list_packages(stage))?;
+            // What is told of the buildroot is what the build sees.
+            runner.stage(Stage::Install, "listing packages", |stage| {
+                self.list_packages(stage)?;
+                self.before_build(stage, &input.spec)
+            })?;
         }
         let what = format!("rpmbuild {name}");
-        runner.stage(Stage::Rpmbuild, &what, |stage| {
+        let built = runner.stage(Stage::Rpmbuild, &what, |stage| {
             let argv = commands::build_binary(self.env.options, &input.spec, generates);
             self.rpmbuild(stage, argv, "rpmbuild -bb")
-        })?;
-        runner.stage(Stage::Collect, "collecting results", |stage| self.collect(stage, progress))
+        });
+        self.after_build(built.is_err());
+        built?;
+        runner.stage(Stage::Collect, "collecting results", |stage| {
+            self.collect(stage, progress)?;
+            match &self.env.options.plugins.sign {
+                Some(command) => self.sign(stage, command, &mut progress.artifacts),
+                None => Ok(()),
+            }
+        })
     }
 
     /// Makes the source package; gives its path in the result directory.
@@ -206,7 +223,8 @@ impl Build<'_> {
     ) -> Result<PathBuf, Failure> {
         let options = self.env.options;
         let inputs = self.workspace.directory(stage, "inputs")?;
-        source::stage(&self.request.source, &inputs).map_err(|error| {
+        let with_history = options.plugins.rpmautospec.is_some();
+        source::stage(&self.request.source, &inputs, with_history).map_err(|error| {
             let message = "the source could not be copied";
             Failure::infrastructure(
                 stage.stage,
@@ -233,6 +251,9 @@ impl Build<'_> {
             return Err(unpack_failure(&finished.tail));
         }
 
+        if let Some(autospec) = &options.plugins.rpmautospec {
+            self.autospec(stage, autospec, &input.spec)?;
+        }
         let argv = commands::build_source(options, &input.spec);
         self.rpmbuild(stage, argv, "rpmbuild -bs")?;
         let collected = self.take(stage, &["SRPMS"], &[])?;
@@ -251,12 +272,12 @@ impl Build<'_> {
     }
 
     fn list_packages(&self, stage: &StageRun<'_>) -> Result<(), Failure> {
+        if !self.env.options.plugins.installed_packages {
+            return Ok(());
+        }
         let installed = packages::installed(self.env, stage, self.workspace.root())?;
         let text: String = installed.iter().flat_map(|line| [line, "\n"]).collect();
-        self.results.write("installed_pkgs.log", text.as_bytes()).map_err(|error| {
-            let message = "installed_pkgs.log could not be written";
-            Failure::infrastructure(stage.stage, status::RESULTDIR, message, Some(error.into()))
-        })
+        self.record(stage, "installed_pkgs.log", &text)
     }
 
     fn collect(&self, stage: &StageRun<'_>, progress: &mut Progress) -> Result<(), Failure> {
@@ -321,6 +342,17 @@ impl Build<'_> {
             mode: 0o644,
         });
         let mut environment = env.options.environment.clone();
+        if let Some(ccache) = &env.options.plugins.ccache {
+            mounts.push(self.ccache_mount(stage)?);
+            environment.insert("CCACHE_DIR".to_owned(), CCACHE.to_owned());
+            environment.insert("CCACHE_UMASK".to_owned(), "002".to_owned());
+            if let Some(compress) = &ccache.compress {
+                environment.insert("CCACHE_COMPRESS".to_owned(), compress.clone());
+            }
+            if !ccache.hashdir {
+                environment.insert("CCACHE_NOHASHDIR".to_owned(), "1".to_owned());
+            }
+        }
         if let Some(jobs) = jobs {
             // What older rpm reads instead of the macro.
             environment.insert("RPM_BUILD_NCPUS".to_owned(), jobs.to_string());

@@ -43,11 +43,17 @@ impl Build<'_> {
                 let command: Vec<String> = install.chain(more.iter().cloned()).collect();
                 self.manage(stage, tools, &command, &[], "installing more_buildreqs")?;
             }
+            let wanted = self.plugin_packages();
+            if !wanted.is_empty() {
+                let install = std::iter::once("install".to_owned());
+                let command: Vec<String> = install.chain(wanted).collect();
+                self.manage(stage, tools, &command, &[], "installing what plugins need")?;
+            }
             self.settle(stage, tools, package)
         })
     }
 
-    fn manage(
+    pub(super) fn manage(
         &self,
         stage: &StageRun<'_>,
         tools: &Tools,
@@ -168,7 +174,11 @@ impl Build<'_> {
     }
 
     /// Runs a short command as the build user: how it ended, and what it wrote.
-    fn ask(&self, stage: &StageRun<'_>, argv: Vec<String>) -> Result<(Exit, String), Failure> {
+    pub(super) fn ask(
+        &self,
+        stage: &StageRun<'_>,
+        argv: Vec<String>,
+    ) -> Result<(Exit, String), Failure> {
         let mut spec = self.build_spec(stage, Vec::new(), argv)?;
         spec.timeout_ms = Some(120_000);
         let mut output = Vec::new();

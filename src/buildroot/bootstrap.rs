@@ -61,19 +61,41 @@ pub fn ensure(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Root, Failure> {
     let dir = env.store.root(&key);
     let lock_path = lock_path(env, &key);
     let mut reused = true;
+    let mut may_be_old = true;
     loop {
         let lock = take(stage, &lock_path, LockKind::Shared, "buildroot")?;
         if let Some(info) = read_info(&dir) {
+            if may_be_old && is_old(env, &info) {
+                may_be_old = false;
+                drop(lock);
+                // As long as others use it, it is good enough for one more.
+                let alone = store::lock(&lock_path, LockKind::Exclusive, &mut store::do_not_wait)
+                    .map_err(|error| store_failure(stage.stage, error))?;
+                if alone.is_some() && read_info(&dir).is_some_and(|info| is_old(env, &info)) {
+                    stage.note("the buildroot is made anew, as root_cache of the config wants it");
+                    discard(env, &dir);
+                    reused = false;
+                }
+                continue;
+            }
             let tree = dir.join(TREE);
             return Ok(Root { key, tree, info, reused, lock });
         }
         drop(lock);
         let _alone = take(stage, &lock_path, LockKind::Exclusive, "buildroot")?;
         if read_info(&dir).is_none() {
-            reused = false;
+            (reused, may_be_old) = (false, false);
             make(env, stage, &dir)?;
         }
     }
+}
+
+/// Whether the config wants a newer root than this.
+fn is_old(env: &Env<'_>, info: &RootInfo) -> bool {
+    let policy = env.options.plugins.root_cache;
+    let age = jiff::Timestamp::now().as_second() - info.created;
+    let most = policy.max_age_days.map(|days| days.saturating_mul(86_400));
+    !policy.enabled || most.is_some_and(|most| age >= 0 && age.unsigned_abs() > most)
 }
 
 /// The lock of a root.
@@ -128,11 +150,22 @@ fn make(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> 
     discard(env, dir);
     attempt("make the directory of the buildroot", dir, store::shared_directory(dir))
         .map_err(failed)?;
+    forget_old_packages(env, stage)?;
     let result = tools::with_tools(env, stage, |tools| fill(env, stage, tools, dir));
     if result.is_err() {
         discard(env, dir);
     }
     result
+}
+
+/// Removes downloads that are older than the config wants to keep them.
+fn forget_old_packages(env: &Env<'_>, stage: &StageRun<'_>) -> Result<(), Failure> {
+    let cache = env.store.caches().join(&env.key);
+    let days = env.options.plugins.package_cache_days.unwrap_or(u64::MAX);
+    let (Some(seconds), true) = (days.checked_mul(86_400), cache.exists()) else { return Ok(()) };
+    let directory = PathBuf::from("/run/albs-node/cache");
+    let task = Task::RemoveOld { directory: directory.clone(), seconds };
+    maintenance::run(env, stage, &task, &[(cache, directory, false)])
 }
 
 fn discard(env: &Env<'_>, dir: &Path) {

@@ -200,7 +200,11 @@ pub fn timeout_ms(options: &MockOptions) -> Option<u64> {
 /// of the rpm library that installs.
 pub fn files(options: &MockOptions, dbpath: &str) -> Vec<(PathBuf, String)> {
     // _netsharedpath: these are mount points, which rpm must not unpack over.
-    let macros = format!("%_dbpath {dbpath}\n%_netsharedpath /proc:/sys\n");
+    let mut macros = format!("%_dbpath {dbpath}\n%_netsharedpath /proc:/sys\n");
+    if options.plugins.selinux {
+        // Labels are the host's matter; inside there is no policy that would know them.
+        macros += "%__transaction_selinux %{nil}\n";
+    }
     let mut files = vec![
         (CONFIG.into(), options.dnf_conf.clone()),
         ("/root/.rpmmacros".into(), macros.clone()),

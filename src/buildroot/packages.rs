@@ -94,7 +94,7 @@ fn manager_spec(
     let inputs = PackageManagerInputs {
         visible: &visible,
         files: &dnf::files(env.options, request.dbpath),
-        cache: &cache,
+        cache: env.options.plugins.package_cache_days.map(|_| cache.as_path()),
         cache_inside: dnf::CACHE.as_ref(),
         proxies: &env.options.network.proxies,
     };
@@ -132,6 +132,24 @@ pub fn manager_version(
     stage.raw(&spec, &mut |bytes| lines.add(bytes, |_| {}))?;
     let digit = |line: &&String| line.contains(|c: char| c.is_ascii_digit());
     Ok(lines.into_tail().iter().rfind(digit).cloned())
+}
+
+/// What the package manager answers to a question.
+///
+/// # Errors
+///
+/// It failed.
+pub fn answer(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    request: &Request<'_>,
+) -> Result<String, Failure> {
+    let argv = request.tools.manager.command_line(env.options, request.command);
+    let mut spec = manager_spec(env, stage, request, argv)?;
+    // What it remarks is no part of the answer.
+    spec.stdio.stderr = sandbox::spec::Stdout::Null;
+    let _lock = lock_cache(env, stage)?;
+    ask(stage, spec, request.what)
 }
 
 /// What the buildroot's rpm says is installed, in mock's format of `installed_pkgs.log`.

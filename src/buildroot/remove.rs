@@ -51,7 +51,7 @@ pub enum Removed {
     Failed(String),
 }
 
-/// Removes a root, its lasting layer and its package cache.
+/// Removes a root, its lasting layer and its caches.
 ///
 /// # Errors
 ///
@@ -77,6 +77,7 @@ pub fn remove_root(
         (store.root(key), &["root"][..]),
         (store.sessions().join(key), &super::workspace::TREES[..]),
         (store.caches().join(key), &[][..]),
+        (store.compiler_caches().join(key), &[][..]),
     ];
     for (dir, trees) in &parts {
         let trees = match trees.is_empty() {
@@ -105,7 +106,17 @@ pub(super) fn remove_workspace(
     program: &Path,
     dir: &Path,
 ) -> Result<(), String> {
-    remove_trees(context, program, dir, &super::workspace::TREES)?;
+    // One in memory is a link; what it leads to goes before it.
+    if let (Ok(place), Some(memory)) = (fs::read_link(dir), store::memory_directory())
+        && place.starts_with(&memory)
+    {
+        remove_trees(context, program, &place, &super::workspace::TREES)?;
+        let _ = fs::remove_file(dir);
+        // The last one takes the directory along.
+        let _ = fs::remove_dir(&memory);
+    } else {
+        remove_trees(context, program, dir, &super::workspace::TREES)?;
+    }
     let _ = fs::remove_file(dir.with_extension("lock"));
     Ok(())
 }

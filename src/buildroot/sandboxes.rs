@@ -176,11 +176,14 @@ impl Context {
         for (path, content) in inputs.files {
             mounts.push(file(path, content));
         }
-        mounts.push(Mount::Bind {
-            source: inputs.cache.to_owned(),
-            destination: inputs.cache_inside.to_owned(),
-            read_only: false,
+        let destination = inputs.cache_inside.to_owned();
+        mounts.push(match inputs.cache {
+            Some(source) => {
+                Mount::Bind { source: source.to_owned(), destination, read_only: false }
+            }
+            None => Mount::Tmpfs { destination, mode: 0o755, size_bytes: None },
         });
+        mounts.extend(self.view.filesystems(Path::new("/")));
         let mut spec = self.spec(stage, &profile, root, mounts, argv);
         match buildroot {
             Root::Directory { path, .. } => spec.mounts.push(Mount::Bind {
@@ -202,6 +205,7 @@ impl Context {
         }
         // What scriptlets expect.
         spec.mounts.extend(system(Path::new(BUILDROOT)));
+        spec.mounts.extend(self.view.filesystems(Path::new(BUILDROOT)));
         spec.environment = environment(&[
             ("HOME", "/root"),
             ("LANG", "C.UTF-8"),
@@ -234,6 +238,7 @@ impl Context {
         let is_question = profile == ProfileName::Query;
         let profile = profile.load()?;
         let mut all = system(Path::new("/"));
+        all.extend(self.view.filesystems(Path::new("/")));
         if !is_question {
             all.extend(self.view.mounts.clone());
         }
@@ -293,8 +298,8 @@ pub struct PackageManagerInputs<'a> {
     pub visible: &'a [(PathBuf, PathBuf)],
     /// Files to write: place inside and content.
     pub files: &'a [(PathBuf, String)],
-    /// Package cache on the host.
-    pub cache: &'a Path,
+    /// Package cache on the host, if anything is kept.
+    pub cache: Option<&'a Path>,
     /// Its place inside.
     pub cache_inside: &'a Path,
     /// Proxy settings, by the names of their variables.

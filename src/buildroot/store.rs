@@ -77,7 +77,13 @@ impl Store {
         attempt("use the store", path, check_owner(path))?;
         let path = attempt("open the store", path, path.canonicalize())?;
         let store = Store { path };
-        for dir in [store.roots(), store.sessions(), store.builds(), store.caches()] {
+        for dir in [
+            store.roots(),
+            store.sessions(),
+            store.builds(),
+            store.caches(),
+            store.compiler_caches(),
+        ] {
             attempt("make the store directory", &dir, private_directory(&dir))?;
         }
         Ok(store)
@@ -125,6 +131,41 @@ impl Store {
         self.path.join("cache")
     }
 
+    /// Directory of the caches of compilers.
+    pub fn compiler_caches(&self) -> PathBuf {
+        self.path.join("ccache")
+    }
+
+    /// The compiler cache of a root, made if missing, writable for mapped ids.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn compiler_cache(&self, key: &str) -> Result<PathBuf, StoreError> {
+        let path = self.compiler_caches().join(key);
+        attempt("make the compiler cache", &path, shared_directory(&path))?;
+        Ok(path)
+    }
+
+    /// Writes a file that all sandboxes can read, unless it is there with this content; gives its
+    /// path.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn write(&self, name: &str, content: &str) -> Result<PathBuf, StoreError> {
+        let path = self.path.join(name);
+        if fs::read_to_string(&path).is_ok_and(|known| known == content) {
+            return Ok(path);
+        }
+        let aside = self.path.join(format!("{name}.{}", std::process::id()));
+        let written = fs::write(&aside, content)
+            .and_then(|()| fs::set_permissions(&aside, fs::Permissions::from_mode(0o644)))
+            .and_then(|()| fs::rename(&aside, &path));
+        attempt("write", &path, written)?;
+        Ok(path)
+    }
+
     /// Directory of one root.
     pub fn root(&self, key: &str) -> PathBuf {
         self.roots().join(key)
@@ -142,13 +183,29 @@ impl Store {
     }
 }
 
+/// The directory of this user in memory, if the host has such a place.
+pub(super) fn memory_directory() -> Option<PathBuf> {
+    let place = Path::new("/dev/shm");
+    let is_tmpfs = nix::sys::statfs::statfs(place)
+        .is_ok_and(|data| data.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC);
+    is_tmpfs.then(|| place.join(format!("albs-node-{}", nix::unistd::geteuid())))
+}
+
+/// The host's memory in MiB; 0 if it is not known.
+pub(super) fn memory_total_mib() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    number.unwrap_or(0) >> 10
+}
+
 /// Makes a directory that only its owner can enter.
-fn private_directory(path: &Path) -> io::Result<()> {
+pub(super) fn private_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// A directory of somebody else, in a place that everybody can write to, is a trap.
-fn check_owner(path: &Path) -> io::Result<()> {
+pub(super) fn check_owner(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let metadata = fs::symlink_metadata(path)?;
     if metadata.is_symlink() {

@@ -37,6 +37,8 @@ pub struct View {
     pub rlimits: BTreeMap<String, u64>,
     /// Whether it is a 32-bit machine.
     pub linux32: bool,
+    /// A list of file systems to show instead of the kernel's.
+    pub filesystems: Option<PathBuf>,
 }
 
 /// Something that a config wants to see cannot be shown.
@@ -123,6 +125,12 @@ impl View {
         Ok(view)
     }
 
+    /// The list of file systems below a root, if it is not the kernel's.
+    pub fn filesystems(&self, root: &Path) -> Option<Mount> {
+        let source = self.filesystems.as_deref()?;
+        Some(read_only(source, root.join("proc/filesystems")))
+    }
+
     fn bind(
         &mut self,
         source: &str,
@@ -187,6 +195,15 @@ impl View {
     }
 }
 
+/// The kernel's list of file systems without that of SELinux, by which programs find out whether
+/// it is turned on. None when it is not there anyway.
+pub fn without_selinux(filesystems: &str) -> Option<String> {
+    let is_selinux = |line: &&str| line.split_whitespace().next_back() == Some("selinuxfs");
+    filesystems.lines().find(is_selinux)?;
+    let others = filesystems.lines().filter(|line| !is_selinux(line));
+    Some(others.flat_map(|line| [line, "\n"]).collect())
+}
+
 fn read_only(source: &Path, destination: PathBuf) -> Mount {
     Mount::Bind { source: source.to_owned(), destination, read_only: true }
 }
@@ -217,6 +234,13 @@ fn size(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn selinux_is_hidden_where_it_is() {
+        let with = "nodev\tsysfs\nnodev\tselinuxfs\n\text4\n";
+        assert_eq!(without_selinux(with).as_deref(), Some("nodev\tsysfs\n\text4\n"));
+        assert_eq!(without_selinux("nodev\tsysfs\n"), None);
+    }
 
     #[test]
     fn sizes_of_tmpfs() {

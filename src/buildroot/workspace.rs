@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sandbox::spec::Root as SandboxRoot;
 use sandbox::{Exit, Sandbox};
 
 use super::bootstrap::{self, Root, store_failure};
-use super::store::{self, Lock, LockKind, attempt};
+use super::store::{self, Lock, LockKind, StoreError, attempt};
 use super::{Env, maintenance, remove};
 use crate::helper::Task;
 use crate::profile::ProfileName;
@@ -42,7 +42,10 @@ impl Workspace {
         // Of our own, so nobody holds it.
         let lock_path = dir.with_extension("lock");
         let lock = bootstrap::take(stage, &lock_path, LockKind::Exclusive, "workspace")?;
-        let made = attempt("make the workspace", &dir, store::shared_directory(&dir));
+        let made = match memory(env, stage) {
+            Some(memory) => in_memory(&memory, &dir),
+            None => attempt("make the workspace", &dir, store::shared_directory(&dir)),
+        };
         let mut workspace =
             Workspace { dir, base: root.tree.clone(), copied: false, lock: Some(lock) };
         if let Err(error) = made {
@@ -192,6 +195,41 @@ impl Workspace {
                 .send(&crate::run::Event::Note { stage: crate::verdict::Stage::Collect, text });
         }
         self.lock.take();
+    }
+}
+
+/// The directory in memory for what builds write, if the config wants that and the host has room.
+fn memory(env: &Env<'_>, stage: &StageRun<'_>) -> Option<PathBuf> {
+    let wanted = env.options.plugins.tmpfs.as_ref()?;
+    let total = store::memory_total_mib();
+    if total < wanted.required_ram_mb {
+        stage.note(&format!(
+            "the build is on the disk: this host has {total} MiB of memory, and the plugin tmpfs \
+             of the config asks for {}",
+            wanted.required_ram_mb
+        ));
+        return None;
+    }
+    let place = store::memory_directory();
+    if place.is_none() {
+        stage.note("the build is on the disk: /dev/shm is no file system in memory");
+    }
+    place
+}
+
+/// Makes the workspace in memory, and a link to it where workspaces are found.
+fn in_memory(memory: &Path, dir: &Path) -> Result<(), StoreError> {
+    let place = memory.join(dir.file_name().unwrap_or_default());
+    // First the link: what it leads to is swept with it.
+    attempt("make the workspace", dir, std::os::unix::fs::symlink(&place, dir))?;
+    loop {
+        attempt("make the directory in memory", memory, store::private_directory(memory))?;
+        attempt("use the directory in memory", memory, store::check_owner(memory))?;
+        match store::shared_directory(&place) {
+            // A build that ended just now has taken the directory along.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            made => return attempt("make the workspace", &place, made),
+        }
     }
 }
 

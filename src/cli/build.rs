@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::args;
 use super::error::CliError;
-use super::output::{bytes, cost, print, sink};
+use super::output::{bytes, cost, note, print, sink};
 use super::setup::{Setup, StoreUse};
 use super::signals;
 use crate::build::outcome::BuildOutcome;
 use crate::build::{self, BuildRequest};
+use crate::mock_config::Compression;
 use crate::run::{Cancel, Logs, ResultDir};
 use crate::source::Source;
 use crate::verdict::status;
@@ -61,6 +62,14 @@ fn one(
     let logs = Logs::create(&results).map_err(unusable)?;
     let runner = setup.runner(cancel.clone(), sink(&args.common), logs);
     let (outcome, failure) = build::run(&setup.env(&runner), request, &results);
+    // With it, the logs are closed.
+    drop(runner);
+    let compressed = setup.options.plugins.compress_logs;
+    if let Some(compression) = compressed
+        && let Err(error) = build::plugins::compress_logs(&results, compression)
+    {
+        note(format_args!("the logs could not be compressed: {error}"));
+    }
     if args.common.json {
         print(serde_json::json!({ "event": "finished", "outcome": outcome }));
     }
@@ -77,6 +86,11 @@ fn one(
             let log = match stage {
                 crate::verdict::Stage::Rpmbuild | crate::verdict::Stage::Srpm => "build.log",
                 _ => "root.log",
+            };
+            let log = match compressed {
+                Some(Compression::Gzip) => format!("{log}.gz"),
+                Some(Compression::Xz) => format!("{log}.xz"),
+                None => log.to_owned(),
             };
             Err(error.with_log(request.resultdir.join(log)))
         }

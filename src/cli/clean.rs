@@ -33,7 +33,7 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
         None => None,
     };
     let mut names = BTreeSet::new();
-    for dir in [store.roots(), store.sessions(), store.caches()] {
+    for dir in [store.roots(), store.sessions(), store.caches(), store.compiler_caches()] {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             // A lock alone is what an interrupted removal leaves.

@@ -13,7 +13,7 @@ use crate::buildroot::key::KeyParts;
 use crate::buildroot::sandboxes::{Context, HostTools};
 use crate::buildroot::store::{Store, StoreError};
 use crate::buildroot::view::{View, ViewError};
-use crate::buildroot::{Env, emulation, remove};
+use crate::buildroot::{Env, emulation, remove, view};
 use crate::mock_config::{
     ConfigError, ErrorKind, HostView, LoadRequest, LoadedConfig, MockOptions,
 };
@@ -87,6 +87,10 @@ impl Setup {
             StoreUse::Make => open_store(&common.store, &host)?,
             StoreUse::Look => Store::at(store_path(&common.store, &host)),
         };
+        let mut view = build_view(&options, &host)?;
+        if options.plugins.selinux && store_use == StoreUse::Make {
+            view.filesystems = hidden_selinux(&store)?;
+        }
         let context = Context {
             build_user: User {
                 uid: options.chrootuid.filter(|uid| *uid > 0).unwrap_or(BUILD_USER.uid),
@@ -94,7 +98,7 @@ impl Setup {
             },
             limits,
             hostname: options.hostname.clone().unwrap_or_else(|| "localhost".to_owned()),
-            view: build_view(&options, &host)?,
+            view,
             tools: HostTools::probe(),
             host,
         };
@@ -138,6 +142,13 @@ impl Setup {
         });
         env(&self.options, &self.key, bootstrap)
     }
+}
+
+/// Writes the list of file systems that hides SELinux, where there is something to hide.
+fn hidden_selinux(store: &Store) -> Result<Option<PathBuf>, CliError> {
+    let filesystems = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let Some(text) = view::without_selinux(&filesystems) else { return Ok(None) };
+    store.write("filesystems", &text).map(Some).map_err(store_error)
 }
 
 fn build_view(options: &MockOptions, host: &HostFacts) -> Result<View, CliError> {

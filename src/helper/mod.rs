@@ -5,6 +5,7 @@
 mod collect;
 mod prepare;
 mod remove;
+mod scan;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,13 @@ pub enum Task {
         /// The trees.
         paths: Vec<PathBuf>,
     },
+    /// Remove files that have not changed for some time.
+    RemoveOld {
+        /// The directory; everything below it is looked at.
+        directory: PathBuf,
+        /// Seconds since they changed.
+        seconds: u64,
+    },
     /// Make a freshly installed buildroot ready for builds.
     Prepare {
         /// The buildroot.
@@ -50,6 +58,13 @@ pub enum Task {
         /// Directories below it that may hold packages.
         directories: Vec<String>,
     },
+    /// Write the files with certain names to standard output as a tar archive.
+    Scan {
+        /// The tree of the build.
+        root: PathBuf,
+        /// Regular expressions; one that is found in the name is enough.
+        regexes: Vec<String>,
+    },
 }
 
 /// Runs a task. Errors go to standard error, which the parent captures.
@@ -69,6 +84,8 @@ pub fn run(task: &Task) -> io::Result<()> {
             nix::unistd::chdir("/")?;
             prepare::prepare(account, host_users, directories, files, move_database.as_ref())
         }
+        Task::RemoveOld { directory, seconds } => remove::remove_old(directory, *seconds),
+        Task::Scan { root, regexes } => scan::scan(root, regexes, std::io::stdout().lock()),
         Task::Collect { root, directories } => {
             collect::collect(root, directories, std::io::stdout().lock())
         }

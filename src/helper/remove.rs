@@ -4,9 +4,9 @@
 //! limit on descriptors could never be removed. Here, what is too deep is moved to the top first.
 
 use std::ffi::{CStr, CString};
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::{fs, io};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -103,6 +103,32 @@ fn names(dir: BorrowedFd<'_>) -> nix::Result<Vec<CString>> {
         }
     }
     Ok(names)
+}
+
+/// Removes regular files below a directory that have not changed for so many seconds.
+/// What is deeper than caches are stays.
+pub(super) fn remove_old(directory: &Path, seconds: u64) -> io::Result<()> {
+    let age = std::time::Duration::from_secs(seconds);
+    match std::time::SystemTime::now().checked_sub(age) {
+        Some(before) => remove_older(directory, before, DEPTH),
+        None => Ok(()),
+    }
+}
+
+fn remove_older(directory: &Path, before: std::time::SystemTime, depth: usize) -> io::Result<()> {
+    for entry in context("read", directory, fs::read_dir(directory))? {
+        let entry = context("read", directory, entry)?;
+        let path = entry.path();
+        let data = context("look at", &path, fs::symlink_metadata(&path))?;
+        if data.is_dir() {
+            if depth > 0 {
+                remove_older(&path, before, depth - 1)?;
+            }
+        } else if data.is_file() && data.modified().is_ok_and(|changed| changed < before) {
+            context("remove", &path, fs::remove_file(&path))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -22,12 +22,12 @@ const MAX_DEPTH: usize = 32;
 /// Copies a source into `directory`: `NAME.src.rpm`, or `SPECS/NAME.spec` and `SOURCES/…`.
 ///
 /// Symbolic links are copied as links, so that none leads a reader of this host's files anywhere;
-/// what is neither file, directory nor link is left out. `.git` is left out.
+/// what is neither file, directory nor link is left out, and `.git` without `with_history`.
 ///
 /// # Errors
 ///
 /// Something cannot be read or written.
-pub fn stage(source: &Source, directory: &Path) -> Result<(), StageError> {
+pub fn stage(source: &Source, directory: &Path, with_history: bool) -> Result<(), StageError> {
     match source {
         Source::Srpm(path) => copy_file(path, &directory.join("source.src.rpm")),
         Source::Spec { spec, sources } => {
@@ -35,7 +35,7 @@ pub fn stage(source: &Source, directory: &Path) -> Result<(), StageError> {
             let name = spec.file_name().unwrap_or_default();
             make_directory(&specs)?;
             copy_file(spec, &specs.join(name))?;
-            copy_tree(sources, &directory.join("SOURCES"), 0)
+            copy_tree(sources, &directory.join("SOURCES"), with_history, 0)
         }
     }
 }
@@ -46,7 +46,7 @@ fn make_directory(path: &Path) -> Result<(), StageError> {
     attempt("open", path, fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
 }
 
-fn copy_tree(from: &Path, to: &Path, depth: usize) -> Result<(), StageError> {
+fn copy_tree(from: &Path, to: &Path, with_history: bool, depth: usize) -> Result<(), StageError> {
     if depth > MAX_DEPTH {
         let deep = io::Error::other("the directories are nested too deeply");
         return Err(StageError { action: "copy", path: from.to_owned(), source: deep });
@@ -57,8 +57,8 @@ fn copy_tree(from: &Path, to: &Path, depth: usize) -> Result<(), StageError> {
         let (path, target) = (entry.path(), to.join(entry.file_name()));
         let kind = attempt("look at", &path, entry.file_type())?;
         if kind.is_dir() {
-            if entry.file_name() != ".git" {
-                copy_tree(&path, &target, depth + 1)?;
+            if with_history || entry.file_name() != ".git" {
+                copy_tree(&path, &target, with_history, depth + 1)?;
             }
         } else if kind.is_symlink() {
             let link = attempt("read", &path, fs::read_link(&path))?;
@@ -107,7 +107,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/shadow", base.join("leak")).unwrap();
         nix::unistd::mkfifo(&base.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let source = Source::Spec { spec: base.join("x.spec"), sources: base.to_owned() };
-        stage(&source, to.path()).unwrap();
+        stage(&source, to.path(), false).unwrap();
         let sources = to.path().join("SOURCES");
         let mode = fs::metadata(sources.join("sub/a")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o644);

@@ -20,6 +20,7 @@ mod outcome;
 mod output;
 mod packages;
 mod places;
+mod plugins;
 mod refused;
 mod repository;
 mod srpm;

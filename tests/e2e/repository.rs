@@ -36,6 +36,9 @@ impl Repository {
             install += &format!(
                 "mkdir -p \"%{{buildroot}}$(dirname {path})\"\ncat > %{{buildroot}}{path} <<'END'\n{text}\nEND\n"
             );
+            if text.starts_with("#!") {
+                install += &format!("chmod 755 %{{buildroot}}{path}\n");
+            }
             list += &format!("{path}\n");
         }
         let text = format!(

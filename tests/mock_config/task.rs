@@ -115,6 +115,7 @@ fn what_would_change_the_meaning_is_refused() {
         task(json!({"yum": {"a": {"b": 1}}}), json!([])),
         task(json!({"mock": {"target_arch": 1}}), json!([])),
         task(json!({"mock": {"macros": ["a"]}}), json!([])),
+        task(json!({"mock": {"plugin_conf": {"sign_enable": true}}}), json!([])),
     ];
     let errors: Vec<String> = bad
         .iter()

@@ -120,8 +120,6 @@ pub struct Ccache {
 pub struct TmpfsOption {
     /// MiB of memory that the host must have; with less, builds are on the disk.
     pub required_ram_mb: u64,
-    /// How large it may become, as mount(8) reads it.
-    pub max_fs_size: Option<String>,
 }
 
 /// Plugins without an equivalent, and why.
@@ -212,10 +210,7 @@ impl Plugins {
             buildroot_lock: is_on("buildroot_lock")?,
             tmpfs: when(is_on("tmpfs")?, || {
                 let opts = opts("tmpfs")?;
-                Ok(TmpfsOption {
-                    required_ram_mb: opts.number("required_ram_mb")?.unwrap_or(0),
-                    max_fs_size: opts.text("max_fs_size")?,
-                })
+                Ok(TmpfsOption { required_ram_mb: opts.number("required_ram_mb")?.unwrap_or(0) })
             })?,
         })
     }
@@ -228,6 +223,13 @@ impl Plugins {
             if conf.flag(&format!("{name}_enable"))? {
                 out.push(format!("the plugin {name} has no effect here: {why}"));
             }
+        }
+        let in_memory = conf.flag("tmpfs_enable")?;
+        if in_memory && conf.below("tmpfs_opts")?.text("max_fs_size")?.is_some() {
+            out.push(
+                "max_fs_size of the plugin tmpfs has no effect here: memory is limited as a whole"
+                    .to_owned(),
+            );
         }
         Ok(out)
     }
