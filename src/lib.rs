@@ -1,7 +1,8 @@
 //! albs-node: builds RPM packages in a sandbox of its own.
 //!
 //! `cli` parses and prints; `build` is the one pipeline; `buildroot` and `source` feed it;
-//! `mock_config` reads mock's configs, `task` those of albs-web-server. Everything untrusted runs inside the crate `sandbox`.
+//! `mock_config` reads mock's configs, `task` those of albs-web-server; `image` gets the images
+//! that roots start from. Everything untrusted runs inside the crate `sandbox`.
 
 #![forbid(unsafe_code)]
 
@@ -9,6 +10,7 @@ pub mod build;
 pub mod buildroot;
 pub mod cli;
 pub mod helper;
+pub mod image;
 pub mod mock_config;
 pub mod profile;
 pub mod run;

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use sandbox::spec::Root as SandboxRoot;
 use serde::{Deserialize, Serialize};
 
+use super::account::{account, host_users};
+use super::image::{self, Origin, Start};
 use super::sandboxes::BUILDROOT;
 use super::store::{self, Lock, LockKind, StoreError, attempt};
 use super::tools::{self, Tools};
 use super::{Env, dnf, maintenance, packages};
-use crate::helper::{Account, Task};
+use crate::helper::Task;
 use crate::mock_config::{MockOptions, ModuleOptions};
 use crate::run::StageRun;
 use crate::verdict::{Failure, Stage, status};
@@ -45,10 +47,15 @@ pub struct RootInfo {
     pub created: i64,
     /// Versions of the tools that made it and that it has.
     pub tools: BTreeMap<String, String>,
+    /// The image that it started from.
+    #[serde(default)]
+    pub image: Option<Origin>,
 }
 
 /// Name of the tree below the directory of a root.
-const TREE: &str = "root";
+pub(super) const TREE: &str = "root";
+/// All trees that may be there.
+pub(super) const TREES: [&str; 2] = [TREE, image::TOOLS];
 
 /// Gives the buildroot of the config, making it if it is missing. Waits while another process
 /// makes or removes it.
@@ -125,6 +132,11 @@ pub(crate) fn take(
     }
 }
 
+/// What is known of the root of a key, if there is one.
+pub(crate) fn known(env: &Env<'_>) -> Option<RootInfo> {
+    read_info(&env.store.root(&env.key))
+}
+
 fn read_info(dir: &Path) -> Option<RootInfo> {
     serde_json::from_slice(&fs::read(dir.join("info.json")).ok()?).ok()
 }
@@ -151,7 +163,7 @@ fn make(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> 
     attempt("make the directory of the buildroot", dir, store::shared_directory(dir))
         .map_err(failed)?;
     forget_old_packages(env, stage)?;
-    let result = tools::with_tools(env, stage, |tools| fill(env, stage, tools, dir));
+    let result = make_tree(env, stage, dir);
     if result.is_err() {
         discard(env, dir);
     }
@@ -170,31 +182,63 @@ fn forget_old_packages(env: &Env<'_>, stage: &StageRun<'_>) -> Result<(), Failur
 
 fn discard(env: &Env<'_>, dir: &Path) {
     if dir.exists() {
-        let _ = super::remove::remove_trees(&env.context, &env.program, dir, &[TREE]);
+        let _ = super::remove::remove_trees(&env.context, &env.program, dir, &TREES);
     }
 }
 
-fn fill(env: &Env<'_>, stage: &StageRun<'_>, tools: &Tools, dir: &Path) -> Result<(), Failure> {
-    let tree = dir.join(TREE);
+fn make_tree(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> {
     let place = PathBuf::from("/run/albs-node/root-of-store");
-    maintenance::run(
-        env,
-        stage,
-        &Task::MakeDirectories { paths: vec![place.join(TREE)] },
-        &[(dir.to_owned(), place, false)],
-    )?;
-    let root = || SandboxRoot::Directory { path: tree.clone(), read_only: false };
+    let trees = [(dir.to_owned(), place.clone(), false)];
+    let task = Task::MakeDirectories { paths: vec![place.join(TREE)] };
+    maintenance::run(env, stage, &task, &trees)?;
+    match image::start(env, stage, dir)? {
+        Start::Nothing => {
+            tools::with_tools(env, stage, |tools| fill(env, stage, Some(tools), dir, None))
+        }
+        Start::Ready(origin) => fill(env, stage, None, dir, Some(origin)),
+        Start::Base(origin) => {
+            tools::with_tools(env, stage, |tools| fill(env, stage, Some(tools), dir, Some(origin)))
+        }
+        Start::WithTools(origin, tools) => {
+            fill(env, stage, Some(&tools), dir, Some(origin))?;
+            let task = Task::Remove { paths: vec![place.join(image::TOOLS)] };
+            maintenance::run(env, stage, &task, &trees)
+        }
+    }
+}
 
-    for command in &setup_commands(env.options) {
-        let request = packages::Request {
-            tools,
-            root: root(),
-            dbpath: dnf::DEFAULT_DBPATH,
-            command,
-            visible: &[],
-            what: "installing the buildroot",
-        };
-        packages::run(env, stage, &request)?;
+/// Completes the tree: packages, where there are tools to install them with, and what builds need
+/// besides. It has the files of `origin` already.
+fn fill(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    tools: Option<&Tools>,
+    dir: &Path,
+    origin: Option<Origin>,
+) -> Result<(), Failure> {
+    let tree = dir.join(TREE);
+    let root = || SandboxRoot::Directory { path: tree.clone(), read_only: false };
+    // An image has a database, where its own rpm wants it.
+    let first_dbpath = match origin {
+        Some(_) => database_path(env, stage, root())?,
+        None => dnf::DEFAULT_DBPATH.to_owned(),
+    };
+
+    if let Some(tools) = tools {
+        for command in &setup_commands(env.options) {
+            let request = packages::Request {
+                tools,
+                root: root(),
+                dbpath: &first_dbpath,
+                command,
+                visible: &[],
+                what: "installing the buildroot",
+            };
+            packages::run(env, stage, &request)?;
+        }
+    }
+    if env.is_bootstrap {
+        image::manager_in(env, stage, &tree, false)?;
     }
 
     let dbpath = database_path(env, stage, root())?;
@@ -209,8 +253,7 @@ fn fill(env: &Env<'_>, stage: &StageRun<'_>, tools: &Tools, dir: &Path) -> Resul
             host_users,
             directories: env.options.extra_chroot_dirs.clone(),
             files: env.options.files.clone().into_iter().collect(),
-            move_database: (dbpath != dnf::DEFAULT_DBPATH)
-                .then(|| (dnf::DEFAULT_DBPATH.to_owned(), dbpath.clone())),
+            move_database: (dbpath != first_dbpath).then(|| (first_dbpath, dbpath.clone())),
         },
         &[(tree.clone(), BUILDROOT.into(), false)],
     )?;
@@ -235,6 +278,7 @@ fn fill(env: &Env<'_>, stage: &StageRun<'_>, tools: &Tools, dir: &Path) -> Resul
         packages: installed.len(),
         created: jiff::Timestamp::now().as_second(),
         tools: versions(env, stage, tools, root())?,
+        image: origin,
     };
     write_info(dir, &info).map_err(|error| store_failure(stage.stage, error))
 }
@@ -272,51 +316,6 @@ fn write_info(dir: &Path, info: &RootInfo) -> Result<(), StoreError> {
     attempt("record the buildroot", &path, write())
 }
 
-fn account(env: &Env<'_>) -> Account {
-    Account {
-        user: env.options.chrootuser.clone(),
-        group: env.options.chrootgroup.clone(),
-        uid: env.context.build_user.uid,
-        gid: env.context.build_user.gid,
-        home: env.options.chroothome.clone(),
-    }
-}
-
-/// The host's users that the config wants inside, from the host's own files.
-fn host_users(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Vec<Account>, Failure> {
-    let wanted = &env.options.copy_host_users;
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let (users, groups) = (read("/etc/passwd"), read("/etc/group"));
-    wanted
-        .iter()
-        .map(|name| {
-            host_user(name, &users, &groups).ok_or_else(|| {
-                let message = format!("this host has no user {name}, which copy_host_users names");
-                Failure::infrastructure(stage.stage, status::CONFIG, message, None)
-            })
-        })
-        .collect()
-}
-
-fn host_user(name: &str, users: &str, groups: &str) -> Option<Account> {
-    let line = |text: &str, field: usize, value: &str| {
-        let lines = text.lines().map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>());
-        lines.into_iter().find(|fields| fields.get(field).is_some_and(|known| known == value))
-    };
-    let user = line(users, 0, name)?;
-    let group = line(groups, 2, user.get(3)?);
-    Some(Account {
-        user: name.to_owned(),
-        group: group.map_or_else(|| name.to_owned(), |fields| fields[0].clone()),
-        uid: user.get(2)?.parse().ok()?,
-        gid: user.get(3)?.parse().ok()?,
-        home: user.get(5)?.clone(),
-    })
-}
-
 /// Where the buildroot's own rpm looks for its database.
 fn database_path(
     env: &Env<'_>,
@@ -338,14 +337,16 @@ fn database_path(
 fn versions(
     env: &Env<'_>,
     stage: &StageRun<'_>,
-    tools: &Tools,
+    tools: Option<&Tools>,
     root: SandboxRoot,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let mut versions = BTreeMap::new();
     let argv = ["rpm", "--version"].map(str::to_owned).to_vec();
     let rpm = packages::query(env, stage, root.clone(), argv)?;
     versions.insert("rpm".to_owned(), first_line(&rpm));
-    if let Some(version) = packages::manager_version(env, stage, tools, root)? {
+    if let Some(tools) = tools
+        && let Some(version) = packages::manager_version(env, stage, tools, root)?
+    {
         versions.insert(tools.manager.kind.to_string(), version);
     }
     Ok(versions)

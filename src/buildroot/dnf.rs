@@ -65,6 +65,22 @@ fn stand_ins(wanted: Manager) -> [Manager; 3] {
     }
 }
 
+/// The package managers that can install the one of the config, the best first.
+pub(super) fn installers(options: &MockOptions) -> Vec<PackageManager> {
+    let kinds = stand_ins(options.package_manager).into_iter().chain([Manager::Microdnf]);
+    let usual = |kind| match kind {
+        Manager::Dnf4 => &["/usr/bin/dnf-3", "/usr/bin/dnf"][..],
+        Manager::Dnf5 => &["/usr/bin/dnf5"],
+        Manager::Yum => &["/usr/bin/yum"],
+        Manager::Microdnf => &["/usr/bin/microdnf"],
+    };
+    let with = |kind| usual(kind).iter().map(move |program| (kind, program));
+    kinds
+        .flat_map(with)
+        .map(|(kind, program)| PackageManager { program: program.into(), kind })
+        .collect()
+}
+
 /// Which package manager a program is, by the name of the file that its links lead to.
 fn kind_of(program: &Path) -> Option<Manager> {
     let name = program.file_name()?.to_str()?;
@@ -108,6 +124,14 @@ impl PackageManager {
     pub fn of_bootstrap(options: &MockOptions) -> PackageManager {
         let kind = options.package_manager;
         PackageManager { program: options.manager_options(kind).command.into(), kind }
+    }
+
+    /// The same where its program leads to `path`; none if that is something else.
+    pub(super) fn at(self, path: &Path) -> Option<PackageManager> {
+        let found = kind_of(path)?;
+        // What is called yum is dnf for a long time, and takes the same arguments.
+        let fits = found == self.kind || (self.kind, found) == (Manager::Yum, Manager::Dnf4);
+        fits.then_some(self)
     }
 
     /// A complete command line for the buildroot. `command` starts with the package manager's

@@ -30,6 +30,25 @@ pub(super) fn run(
     Err(classify_helper(stage.stage, message, &finished.tail))
 }
 
+/// Runs a task as part of a stage, and gives what it answers.
+pub(super) fn ask(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    task: &Task,
+    trees: &Trees,
+) -> Result<String, Failure> {
+    let spec = spec(&env.context, &env.program, stage.stage.as_str(), task, trees)
+        .map_err(|error| own_fault(stage, "the helper could not be planned", error))?;
+    let mut said = Vec::new();
+    let outcome = stage.raw(&spec, &mut |bytes| said.extend_from_slice(bytes))?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    if outcome.exit.success() {
+        return Ok(said);
+    }
+    let message = format!("the buildroot could not be looked at ({})", outcome.exit);
+    Err(classify_helper(stage.stage, message, &[crate::run::plain(&said)]))
+}
+
 /// Runs a task outside any stage, also while a build is being cancelled: for cleaning up.
 ///
 /// # Errors

@@ -1,8 +1,10 @@
 //! Buildroots: what is installed into them, where they are kept, how they are made and removed.
 
+mod account;
 pub mod bootstrap;
 pub mod dnf;
 pub mod emulation;
+pub mod image;
 pub mod key;
 pub(crate) mod maintenance;
 pub mod packages;

@@ -74,7 +74,7 @@ pub fn remove_root(
     // The record goes first: without it, what is left does not count as a root.
     let _ = fs::remove_file(store.root(key).join("info.json"));
     let parts = [
-        (store.root(key), &["root"][..]),
+        (store.root(key), &super::bootstrap::TREES[..]),
         (store.sessions().join(key), &super::workspace::TREES[..]),
         (store.caches().join(key), &[][..]),
         (store.compiler_caches().join(key), &[][..]),

@@ -8,6 +8,8 @@
 //!   sessions/KEY/      what `install` and `shell` have changed, over that root
 //!   builds/ID/         one running build; its lock is held while it runs
 //!   cache/KEY/         package cache of that root
+//!   ccache/KEY/        compiler cache of builds in that root
+//!   images/            OCI images that roots start from; images.lock is held while they change
 //! ```
 //!
 //! Directories in which mapped ids must make files are 0777: the user's own id does not exist in
@@ -83,6 +85,7 @@ impl Store {
             store.builds(),
             store.caches(),
             store.compiler_caches(),
+            store.images(),
         ] {
             attempt("make the store directory", &dir, private_directory(&dir))?;
         }
@@ -134,6 +137,11 @@ impl Store {
     /// Directory of the caches of compilers.
     pub fn compiler_caches(&self) -> PathBuf {
         self.path.join("ccache")
+    }
+
+    /// Directory of OCI images.
+    pub fn images(&self) -> PathBuf {
+        self.path.join("images")
     }
 
     /// The compiler cache of a root, made if missing, writable for mapped ids.

@@ -12,6 +12,7 @@ use super::output::print;
 use super::setup::{open_store, options_of, own_program, store_error};
 use crate::buildroot::remove::{self, Removed};
 use crate::buildroot::sandboxes::{Context, HostTools};
+use crate::buildroot::store::{self, LockKind, Store};
 use crate::buildroot::view::View;
 use crate::verdict::status;
 
@@ -47,7 +48,10 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
             }
         }
     }
-    let mut worst = Ok(0);
+    let mut worst = match prefix {
+        Some(_) => Ok(0),
+        None => remove_images(&store),
+    };
     for name in &names {
         let error = match remove::remove_root(&context, &program, &store, name) {
             Ok(Removed::Gone) => {
@@ -72,4 +76,26 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
         }
     }
     worst
+}
+
+/// Removes the images that roots were started from.
+fn remove_images(store: &Store) -> Result<u8, CliError> {
+    let path = store.images();
+    let lock = store.path().join("images.lock");
+    if !path.join("names").exists() && !lock.exists() {
+        return Ok(0);
+    }
+    let held = store::lock(&lock, LockKind::Exclusive, &mut store::do_not_wait);
+    let Some(_held) = held.map_err(store_error)? else {
+        let message = "images are being pulled or unpacked";
+        let hint = "wait for the buildroots that are made of them".to_owned();
+        return Err(CliError::new(status::LOCKED, message, Some(hint)));
+    };
+    let removed = fs::remove_dir_all(&path).and_then(|()| fs::remove_file(&lock));
+    removed.map_err(|error| {
+        let message = format!("cannot remove the images in {}: {error}", path.display());
+        CliError::new(status::ROOT, message, None)
+    })?;
+    print(format_args!("removed images"));
+    Ok(0)
 }

@@ -14,6 +14,7 @@ use crate::buildroot::sandboxes::{Context, HostTools};
 use crate::buildroot::store::{Store, StoreError};
 use crate::buildroot::view::{View, ViewError};
 use crate::buildroot::{Env, emulation, remove, view};
+use crate::helper::program;
 use crate::mock_config::{
     ConfigError, ErrorKind, HostView, LoadRequest, LoadedConfig, MockOptions,
 };
@@ -163,13 +164,6 @@ fn build_view(options: &MockOptions, host: &HostFacts) -> Result<View, CliError>
         });
     }
     View::new(options, &host.machine, Path::exists).map_err(failed)
-}
-
-/// What a path leads to, if that can be executed.
-fn program(path: &Path) -> Option<PathBuf> {
-    let path = path.canonicalize().ok()?;
-    let executable = nix::unistd::access(&path, nix::unistd::AccessFlags::X_OK).is_ok();
-    (executable && path.is_file()).then_some(path)
 }
 
 /// What configs may know of the machine: its architecture, and the ids of the build user, which

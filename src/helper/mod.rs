@@ -6,6 +6,7 @@ mod collect;
 mod prepare;
 mod remove;
 mod scan;
+mod unpack;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use collect::{MANIFEST, Manifest, package_name as is_package_name};
 pub use prepare::Account;
+pub use unpack::LayerFile;
 
 /// What the helper is asked to do. Paths are those inside its sandbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +53,20 @@ pub enum Task {
         /// rpm's database: where it was written and where the buildroot's own rpm looks.
         move_database: Option<(String, String)>,
     },
+    /// Unpack the layers of an image.
+    Unpack {
+        /// An empty directory.
+        root: PathBuf,
+        /// The layers, the lowest first.
+        layers: Vec<LayerFile>,
+    },
+    /// Write what paths in a tree lead to as a list in JSON; null where there is no program.
+    Programs {
+        /// The tree.
+        root: PathBuf,
+        /// The paths in it.
+        paths: Vec<PathBuf>,
+    },
     /// Write the packages of a build to standard output as a tar archive.
     Collect {
         /// The tree of the build.
@@ -84,12 +100,26 @@ pub fn run(task: &Task) -> io::Result<()> {
             nix::unistd::chdir("/")?;
             prepare::prepare(account, host_users, directories, files, move_database.as_ref())
         }
+        Task::Unpack { root, layers } => unpack::unpack(root, layers),
+        Task::Programs { root, paths } => {
+            context("enter", root, nix::unistd::chroot(root).map_err(Into::into))?;
+            nix::unistd::chdir("/")?;
+            let found: Vec<Option<PathBuf>> = paths.iter().map(|path| program(path)).collect();
+            Ok(serde_json::to_writer(std::io::stdout().lock(), &found)?)
+        }
         Task::RemoveOld { directory, seconds } => remove::remove_old(directory, *seconds),
         Task::Scan { root, regexes } => scan::scan(root, regexes, std::io::stdout().lock()),
         Task::Collect { root, directories } => {
             collect::collect(root, directories, std::io::stdout().lock())
         }
     }
+}
+
+/// What a path leads to, if that can be executed.
+pub fn program(path: &Path) -> Option<PathBuf> {
+    let path = path.canonicalize().ok()?;
+    let executable = nix::unistd::access(&path, nix::unistd::AccessFlags::X_OK).is_ok();
+    (executable && path.is_file()).then_some(path)
 }
 
 /// Adds what was attempted to an error.

@@ -26,7 +26,7 @@ fn nothing_in_small_store(case: &Case) {
     let listing = fs::read_to_string(case.dir.join("listing")).unwrap();
     for path in listing.lines() {
         let inside = path.strip_prefix(&case.store.display().to_string()).unwrap();
-        let parts = ["/roots", "/sessions", "/builds", "/cache", "/ccache"];
+        let parts = ["/roots", "/sessions", "/builds", "/cache", "/ccache", "/images"];
         let lock = inside.starts_with("/roots/") && inside.ends_with(".lock");
         assert!(parts.contains(&inside) || lock, "{inside}: {listing}");
     }

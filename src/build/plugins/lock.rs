@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::build::pipeline::Build;
-use crate::buildroot::packages;
 use crate::buildroot::tools::with_tools;
+use crate::buildroot::{bootstrap, packages};
 use crate::run::StageRun;
 use crate::verdict::{Failure, status};
 
@@ -18,12 +18,23 @@ const VERSION: &str = "1.1.0";
 struct BuildrootLock {
     buildroot: Buildroot,
     config: BTreeMap<&'static str, serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bootstrap: Option<Bootstrap>,
     version: &'static str,
 }
 
 #[derive(Serialize)]
 struct Buildroot {
     rpms: Vec<Package>,
+}
+
+/// The image of the bootstrap root.
+#[derive(Serialize)]
+struct Bootstrap {
+    image_digest: String,
+    pull_digest: String,
+    id: String,
+    architecture: String,
 }
 
 /// A package; nothing that the header does not say is null.
@@ -82,7 +93,15 @@ impl Build<'_> {
             config.insert("bootstrap_image", image.reference.clone().into());
             config.insert("bootstrap_image_ready", image.ready.into());
         }
-        let lock = BuildrootLock { buildroot: Buildroot { rpms }, config, version: VERSION };
+        let bootstrap = self.env.bootstrap.as_deref().and_then(bootstrap::known);
+        let bootstrap = bootstrap.and_then(|root| root.image).map(|image| Bootstrap {
+            image_digest: image.image_digest,
+            pull_digest: image.pull_digest,
+            id: image.id,
+            architecture: image.architecture,
+        });
+        let lock =
+            BuildrootLock { bootstrap, buildroot: Buildroot { rpms }, config, version: VERSION };
         let text = serde_json::to_string_pretty(&lock).map_err(|error| {
             let message = "buildroot_lock.json could not be made";
             Failure::infrastructure(stage.stage, status::GENERIC, message, Some(error.into()))
