@@ -30,6 +30,7 @@ fn try_all(directory: &Path, data: &[u8]) {
             hostname: "host".to_owned(),
             kernel: "6.1.0".to_owned(),
             cpus: 4,
+            subscription: None,
             environment: [("HOME".to_owned(), "/home/packager".to_owned())].into(),
         },
     };

@@ -108,7 +108,7 @@ fn build(
     progress.tools.extend(root.info.tools.clone());
     let result = Build { env, request, results, root: &root, workspace: &workspace }
         .stages(&input, progress);
-    workspace.remove(env);
+    workspace.end(env, &root, &result);
     result
 }
 

@@ -26,6 +26,8 @@ use nix::fcntl::{Flock, FlockArg};
 #[derive(Debug, Clone)]
 pub struct Store {
     path: PathBuf,
+    /// Where caches are, if not below `path`.
+    caches: Option<PathBuf>,
 }
 
 /// The store cannot be used.
@@ -48,7 +50,7 @@ impl StoreError {
                 Some("the file system is full; remove buildroots with: albs-node clean".to_owned())
             }
             Some(nix::errno::Errno::EACCES | nix::errno::Errno::EROFS) => {
-                Some("choose another place with --store DIR".to_owned())
+                Some("choose another place with --store DIR, or basedir of the config".to_owned())
             }
             _ => None,
         }
@@ -69,16 +71,19 @@ pub enum LockKind {
 }
 
 impl Store {
-    /// Opens the store at `path`, making it if it is missing.
+    /// Opens the store at `path`, with caches in another place if one is given, making what is
+    /// missing.
     ///
     /// # Errors
     ///
     /// It cannot be made, or is not ours.
-    pub fn open(path: &Path) -> Result<Store, StoreError> {
-        attempt("make the store", path, private_directory(path))?;
-        attempt("use the store", path, check_owner(path))?;
-        let path = attempt("open the store", path, path.canonicalize())?;
-        let store = Store { path };
+    pub fn open(path: &Path, caches: Option<&Path>) -> Result<Store, StoreError> {
+        let open = |path: &Path| {
+            attempt("make the store", path, private_directory(path))?;
+            attempt("use the store", path, check_owner(path))?;
+            attempt("open the store", path, path.canonicalize())
+        };
+        let store = Store { path: open(path)?, caches: caches.map(open).transpose()? };
         for dir in [
             store.roots(),
             store.sessions(),
@@ -93,8 +98,13 @@ impl Store {
     }
 
     /// The store at `path`, which may not exist: to look at.
-    pub fn at(path: PathBuf) -> Store {
-        Store { path }
+    pub fn at(path: PathBuf, caches: Option<PathBuf>) -> Store {
+        Store { path, caches }
+    }
+
+    /// The place of a user's store or caches in a directory that users share.
+    pub fn place_in(directory: &Path, uid: u32) -> PathBuf {
+        directory.join(if uid == 0 { "albs-node".to_owned() } else { format!("albs-node-{uid}") })
     }
 
     /// The default place: `/var/lib/albs-node` for root, else below the user's cache directory.
@@ -131,12 +141,12 @@ impl Store {
 
     /// Directory of package caches.
     pub fn caches(&self) -> PathBuf {
-        self.path.join("cache")
+        self.caches.as_ref().unwrap_or(&self.path).join("cache")
     }
 
     /// Directory of the caches of compilers.
     pub fn compiler_caches(&self) -> PathBuf {
-        self.path.join("ccache")
+        self.caches.as_ref().unwrap_or(&self.path).join("ccache")
     }
 
     /// Directory of OCI images.
@@ -318,7 +328,7 @@ mod tests {
     #[test]
     fn a_store_is_private() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("a/b")).unwrap();
+        let store = Store::open(&dir.path().join("a/b"), None).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(store.path()), 0o700);
         assert_eq!(mode(&store.roots()), 0o700);

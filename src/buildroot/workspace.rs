@@ -14,7 +14,7 @@ use super::{Env, maintenance, remove};
 use crate::helper::Task;
 use crate::profile::ProfileName;
 use crate::run::{Log, StageRun};
-use crate::verdict::{Failure, classify_helper, status};
+use crate::verdict::{Class, Failure, classify_helper, status};
 
 /// Trees of a workspace that belong to mapped ids.
 pub(super) const TREES: [&str; 3] = ["upper", "work", "copy"];
@@ -186,16 +186,59 @@ impl Workspace {
         Ok(path)
     }
 
+    /// Removes everything after a build, or keeps it for a shell if the config wants that.
+    pub fn end(self, env: &Env<'_>, root: &Root, result: &Result<(), Failure>) {
+        let (built, failed) = env.options.keep;
+        match result {
+            Ok(()) if built => self.keep(env, root),
+            Err(failure) if failed && failure.class != Class::Cancelled => self.keep(env, root),
+            _ => self.remove(env),
+        }
+    }
+
+    /// Makes what was written the lasting layer of the root, in place of one that is there; the
+    /// next shell sees it. Where that is not possible, everything is removed; both is told.
+    fn keep(mut self, env: &Env<'_>, root: &Root) {
+        let kept = self.try_keep(env, root);
+        if let Err(reason) = &kept {
+            tell(env, format!("what the build left is not kept: {reason}"));
+            return self.remove(env);
+        }
+        self.lock.take();
+        let name = &env.options.root;
+        tell(
+            env,
+            format!("what the build left is kept; look at it with: albs-node shell -r {name}"),
+        );
+    }
+
+    fn try_keep(&self, env: &Env<'_>, root: &Root) -> Result<(), String> {
+        let dir = env.store.sessions().join(&root.key);
+        let lock = env.store.sessions().join(format!("{}.lock", root.key));
+        let _lock = store::lock(&lock, LockKind::Exclusive, &mut store::do_not_wait)
+            .map_err(|error| format!("{error}: {}", error.source))?
+            .ok_or("somebody uses the shell of this buildroot")?;
+        if self.dir.is_symlink() {
+            return Err("it is in memory, as the plugin tmpfs wants it".to_owned());
+        }
+        remove::remove_trees(&env.context, &env.program, &dir, &TREES)?;
+        fs::rename(&self.dir, &dir).map_err(|error| error.to_string())?;
+        let _ = fs::remove_file(self.dir.with_extension("lock"));
+        Ok(())
+    }
+
     /// Removes everything. A failure is told, not returned: the build's own result counts more.
     pub fn remove(mut self, env: &Env<'_>) {
         if let Err(error) = remove::remove_workspace(&env.context, &env.program, &self.dir) {
-            let text = format!("the workspace was not removed: {error}");
-            env.runner
-                .sink
-                .send(&crate::run::Event::Note { stage: crate::verdict::Stage::Collect, text });
+            tell(env, format!("the workspace was not removed: {error}"));
         }
         self.lock.take();
     }
+}
+
+fn tell(env: &Env<'_>, text: String) {
+    let stage = crate::verdict::Stage::Collect;
+    env.runner.sink.send(&crate::run::Event::Note { stage, text });
 }
 
 /// The directory in memory for what builds write, if the config wants that and the host has room.

@@ -101,8 +101,9 @@ pub(super) struct Build {
     #[command(flatten)]
     pub(super) limits: LimitArgs,
     /// Where packages and logs go. With several source packages, each gets a directory in it.
-    #[arg(long, value_name = "DIR", default_value = "result")]
-    pub(super) resultdir: PathBuf,
+    /// [default: resultdir of the config, or ./result].
+    #[arg(long, value_name = "DIR")]
+    pub(super) resultdir: Option<PathBuf>,
     /// Define a macro.
     #[arg(short = 'D', long = "define", value_name = "'NAME VALUE'", value_parser = define)]
     pub(super) defines: Vec<(String, String)>,

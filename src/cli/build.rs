@@ -150,8 +150,10 @@ fn request(
     source: Source,
     several: bool,
 ) -> Result<BuildRequest, CliError> {
-    let mut resultdir = std::path::absolute(&args.resultdir).map_err(|source| {
-        let message = format!("cannot use the result directory {}", args.resultdir.display());
+    let configured = setup.options.resultdir.as_ref().map(PathBuf::from);
+    let directory = args.resultdir.clone().or(configured).unwrap_or_else(|| "result".into());
+    let mut resultdir = std::path::absolute(&directory).map_err(|source| {
+        let message = format!("cannot use the result directory {}", directory.display());
         CliError::new(status::RESULTDIR, Caused { message, source }, None)
     })?;
     if let (true, Source::Srpm(path)) = (several, &source) {

@@ -9,7 +9,7 @@ use sandbox::spec::{Limits, User};
 use super::args;
 use super::error::CliError;
 use super::output::print;
-use super::setup::{open_store, options_of, own_program, store_error};
+use super::setup::{StoreUse, options_of, own_program, store_error, store_of};
 use crate::buildroot::remove::{self, Removed};
 use crate::buildroot::sandboxes::{Context, HostTools};
 use crate::buildroot::store::{self, LockKind, Store};
@@ -18,7 +18,11 @@ use crate::verdict::status;
 
 pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
     let host = HostFacts::probe();
-    let store = open_store(&args.store, &host)?;
+    let options = match &args.config {
+        Some(name) => Some(options_of(name, args.configdir.clone())?),
+        None => None,
+    };
+    let store = store_of(&args.store, options.as_ref(), &host, StoreUse::Make)?;
     let context = Context {
         host,
         build_user: User::ROOT,
@@ -29,10 +33,7 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
     };
     let program = own_program()?;
     remove::sweep(&context, &program, &store);
-    let prefix = match &args.config {
-        Some(name) => Some(options_of(name, args.configdir.clone())?.root),
-        None => None,
-    };
+    let prefix = options.map(|options| options.root);
     let mut names = BTreeSet::new();
     for dir in [store.roots(), store.sessions(), store.caches(), store.compiler_caches()] {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {

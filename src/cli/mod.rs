@@ -6,6 +6,7 @@ mod clean;
 mod config;
 mod error;
 mod limits;
+mod memory;
 mod output;
 mod root;
 mod sandbox_run;

@@ -7,6 +7,7 @@ use sandbox::spec::{Limits, User};
 
 use super::args::{Common, StoreArgs};
 use super::error::CliError;
+use super::memory::MemoryWatch;
 use super::output::note;
 use crate::buildroot::dnf::{self, NoPackageManager, PackageManager};
 use crate::buildroot::key::KeyParts;
@@ -61,8 +62,10 @@ impl Setup {
     ) -> Result<Setup, CliError> {
         let host = HostFacts::probe();
         let view = host_view(&host)?;
+        let watch = MemoryWatch::start();
         let config = load_config(common, view.clone())?;
         let options = config.options().map_err(config_error)?;
+        drop(watch);
         config.check_host(&view).map_err(config_error)?;
         if let Some(arch) = &options.forcearch {
             emulation::find(arch).map_err(|error| {
@@ -82,12 +85,15 @@ impl Setup {
             let hint = Some(error.hint());
             return Err(CliError::new(status::PACKAGE_MANAGER, error.clone(), hint));
         }
+        if options.subscription_required && view.subscription.is_none() {
+            let message = "the config wants a host with a subscription of Red Hat, and there is no \
+                           key in /etc/pki/entitlement";
+            let hint = "run: subscription-manager register".to_owned();
+            return Err(CliError::new(status::PACKAGE_MANAGER, message, Some(hint)));
+        }
         let visible = dnf::visible_paths(&options);
         check_visible(&visible)?;
-        let store = match store_use {
-            StoreUse::Make => open_store(&common.store, &host)?,
-            StoreUse::Look => Store::at(store_path(&common.store, &host)),
-        };
+        let store = store_of(&common.store, Some(&options), &host, store_use)?;
         let mut view = build_view(&options, &host)?;
         if options.plugins.selinux && store_use == StoreUse::Make {
             view.filesystems = hidden_selinux(&store)?;
@@ -214,6 +220,7 @@ pub(super) fn load_request(
 /// The options of a config by name, without anything else being set up.
 pub(super) fn options_of(name: &str, configdir: Option<PathBuf>) -> Result<MockOptions, CliError> {
     let view = host_view(&HostFacts::probe())?;
+    let _watch = MemoryWatch::start();
     load_named(name, configdir, Vec::new(), view)?.options().map_err(config_error)
 }
 
@@ -240,15 +247,27 @@ fn check_visible(visible: &[PathBuf]) -> Result<(), CliError> {
     }
 }
 
-pub(super) fn open_store(args: &StoreArgs, host: &HostFacts) -> Result<Store, CliError> {
-    Store::open(&store_path(args, host)).map_err(store_error)
-}
-
-fn store_path(args: &StoreArgs, host: &HostFacts) -> PathBuf {
-    args.store.clone().unwrap_or_else(|| {
+/// The store: where the arguments say, else where the config says, else in the usual place.
+pub(super) fn store_of(
+    args: &StoreArgs,
+    options: Option<&MockOptions>,
+    host: &HostFacts,
+    store_use: StoreUse,
+) -> Result<Store, CliError> {
+    let shared = |place: &Option<String>| {
+        let place = place.as_ref().filter(|_| args.store.is_none())?;
+        Some(Store::place_in(Path::new(place), host.uid))
+    };
+    let own = options.and_then(|options| shared(&options.basedir));
+    let caches = options.and_then(|options| shared(&options.cache_topdir));
+    let path = args.store.clone().or(own).unwrap_or_else(|| {
         let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         Store::default_path(host.uid, cache, std::env::home_dir())
-    })
+    });
+    match store_use {
+        StoreUse::Make => Store::open(&path, caches.as_deref()).map_err(store_error),
+        StoreUse::Look => Ok(Store::at(path, caches)),
+    }
 }
 
 pub(super) fn store_error(error: StoreError) -> CliError {

@@ -72,6 +72,12 @@ pub(super) fn after_overrides(
     if unset(config, "forcearch") && !config.is_legal_host(&host.arch)? {
         config.set("forcearch", target);
     }
+    if !unset(config, "redhat_subscription_required")
+        && unset(config, "redhat_subscription_key_id")
+        && let Some(number) = &host.subscription
+    {
+        config.set("redhat_subscription_key_id", Value::from(number.as_str()));
+    }
     let factor = if unset(config, "forcearch") { 1 } else { 10 };
     set_macro(&mut config.root, "%_platform_multiplier", Value::Int(factor));
     if unset(config, "additional_packages") {

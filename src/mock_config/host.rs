@@ -1,6 +1,7 @@
 //! What a config may know of the machine. Everything else is closed to it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ pub struct HostView {
     /// Processors that this process may use, for configs that ask.
     #[serde(default)]
     pub cpus: usize,
+    /// The number of this host's subscription of Red Hat, if it has one.
+    #[serde(default)]
+    pub subscription: Option<String>,
     /// The variables of the environment that a config may see.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -64,6 +68,7 @@ impl HostView {
             hostname: uname.nodename().to_string_lossy().into_owned(),
             kernel: uname.release().to_string_lossy().into_owned(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            subscription: subscription(Path::new("/etc/pki/entitlement")),
             environment: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
                 .filter(|(name, _)| name.starts_with("MOCK_") || VISIBLE.contains(&name.as_str()))
@@ -71,4 +76,16 @@ impl HostView {
                 .collect(),
         })
     }
+}
+
+/// The number in the name of the certificate, `1234.pem`; the first of several.
+fn subscription(directory: &Path) -> Option<String> {
+    let entries = std::fs::read_dir(directory).ok()?.flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let numbers = names.filter_map(|name| {
+        let number = name.strip_suffix(".pem")?;
+        let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| number.to_owned())
+    });
+    numbers.min()
 }

@@ -72,6 +72,8 @@ pub fn load(request: &LoadRequest) -> Result<LoadedConfig, ConfigError> {
     let origin = found.origin.clone();
     session.run(found)?;
     if let Some(home) = &request.home {
+        // The first is an older name of the second; both are read.
+        session.run_if_there(&home.join(".mock/user.cfg"))?;
         session.run_if_there(&home.join(".config/mock.cfg"))?;
     }
     let mut config = session.finish(name, origin, &request.host)?;

@@ -1,5 +1,6 @@
 //! The options that a build is planned from, with their types.
 
+mod absent;
 mod image;
 mod manager;
 mod network;
@@ -135,10 +136,16 @@ pub struct MockOptions {
     /// What the config turns on that has no effect here, in sentences that say why.
     pub without_effect: Vec<String>,
 
-    /// Where everything lives.
-    pub basedir: String,
-    /// Where the results go.
-    pub resultdir: String,
+    /// Where buildroots are kept, if the config says so.
+    pub basedir: Option<String>,
+    /// Where caches are kept, if the config says so.
+    pub cache_topdir: Option<String>,
+    /// Where the results go, if the config says so.
+    pub resultdir: Option<String>,
+    /// Whether what a build has left is kept for a shell, after success and after failure.
+    pub keep: (bool, bool),
+    /// Whether the repositories are for hosts with a subscription of Red Hat only.
+    pub subscription_required: bool,
 }
 
 impl MockOptions {
@@ -169,7 +176,7 @@ impl MockOptions {
             chroot_additional_packages: read.words("chroot_additional_packages")?,
             more_buildreqs: read.words_map("more_buildreqs")?,
             extra_chroot_dirs: read.strings("extra_chroot_dirs")?,
-            files: read.string_map("files")?,
+            files: read.files()?,
             macros: read.string_map("macros")?,
             environment: read.string_map("environment")?,
             modules: ModuleOptions::read(&read, "")?,
@@ -201,9 +208,12 @@ impl MockOptions {
             copy_host_users: read.words("copy_host_users")?,
             static_buildrequires_max_loops: read.number("static_buildrequires_max_loops")?,
             plugins: Plugins::read(&read)?,
-            without_effect: Plugins::without_effect(&read)?,
-            basedir: read.string("basedir")?,
-            resultdir: read.string("resultdir")?,
+            without_effect: absent::without_effect(&read)?,
+            basedir: read.own_string("basedir")?,
+            cache_topdir: read.own_string("cache_topdir")?,
+            resultdir: read.own_string("resultdir")?,
+            keep: (read.is_refused("cleanup_on_success")?, read.is_refused("cleanup_on_failure")?),
+            subscription_required: read.flag("redhat_subscription_required")?,
         })
     }
 }

@@ -3,8 +3,8 @@
 //! Lists and dictionaries are expanded inside, tuples, sets and keys are not.
 //!
 //! Instructions, recursion and output are bounded. What the engine holds in memory while it renders
-//! is not: joining a string with itself again and again stays within the instructions. Who loads
-//! configs of strangers has to limit the memory of the process as well.
+//! is not: joining a string with itself again and again stays within the instructions. Whoever loads
+//! a config watches the memory of the process as well, as the command line does.
 
 mod context;
 

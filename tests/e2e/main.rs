@@ -14,6 +14,7 @@ mod hostile;
 mod images;
 mod install;
 mod interrupted;
+mod kept;
 mod left;
 mod managers;
 mod oci;

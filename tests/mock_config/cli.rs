@@ -121,3 +121,30 @@ fn from_task() {
     assert_eq!(status, 3);
     assert!(error.starts_with("error: DIR/README.md is not a build task: "), "{error}");
 }
+
+#[test]
+fn templates_do_not_fill_the_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let doubled = "{% set x = x ~ x %}".repeat(40);
+    for (name, value) in [
+        ("assigned", format!("{{% set x = 'aaaaaaaa' %}}{doubled}{{{{ x }}}}")),
+        (
+            "repeated",
+            "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(40) %}\
+             {% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}"
+                .to_owned(),
+        ),
+    ] {
+        let file = directory.path().join(format!("{name}.cfg"));
+        let text = format!("config_opts['root'] = 'x'\nconfig_opts['dist'] = \"{value}\"\n");
+        std::fs::write(&file, text).unwrap();
+        let (status, out, error) =
+            run(&["show", "-r", &file.display().to_string(), "--option", "dist"]);
+        assert_eq!((status, out.as_str()), (3, ""), "{error}");
+        assert_eq!(
+            error,
+            "error: reading the config takes more than 512 MiB of memory\n  hint: look for a \
+             template that joins a text with itself again and again\n"
+        );
+    }
+}

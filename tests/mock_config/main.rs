@@ -35,6 +35,7 @@ fn request(name: &str, system_dir: &Path) -> LoadRequest {
             hostname: "@BUILDHOST@".to_owned(),
             kernel: "6.1.0".to_owned(),
             cpus: 4,
+            subscription: None,
             environment: [("HOME".to_owned(), "/home/packager".to_owned())].into(),
         },
     }

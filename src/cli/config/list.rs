@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{named, this_host};
+use crate::buildroot::emulation;
 use crate::cli::args::ConfigList;
 use crate::cli::error::CliError;
 use crate::cli::output::print;
@@ -17,9 +18,9 @@ struct Entry {
     description: String,
     file: String,
     end_of_life: bool,
-    /// `yes` or `no`.
+    /// `yes`, `emulated`, or `no`.
     builds_here: &'static str,
-    /// Why it does not build here.
+    /// What it takes to build here, or why it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -79,8 +80,12 @@ fn here(
     options: &MockOptions,
     host: &HostView,
 ) -> (&'static str, Option<String>) {
+    let target = &options.target_arch;
     match config.check_host(host) {
         Ok(()) => ("yes", None),
+        Err(_) if emulation::find(target).is_ok() => {
+            ("emulated", Some(format!("with --forcearch {target}")))
+        }
         Err(_) => ("no", Some(format!("for {}", options.legal_host_arches.join(", ")))),
     }
 }

@@ -12,10 +12,12 @@ use sandbox::HostFacts;
 
 use super::args::{ConfigCommand, ConfigSource};
 use super::error::CliError;
+use super::memory::MemoryWatch;
 use super::setup::{host_view, load_request};
 use crate::mock_config::{HostView, LoadRequest};
 
 pub(super) fn run(command: &ConfigCommand) -> Result<u8, CliError> {
+    let _watch = MemoryWatch::start();
     match command {
         ConfigCommand::Show(args) => show::run(args),
         ConfigCommand::List(args) => list::run(args),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::read::Reader;
+use super::read::{Read, Reader};
 use crate::mock_config::error::{ConfigError, ErrorKind};
 use crate::mock_config::map::OrderedMap;
 use crate::mock_config::value::Value;
@@ -122,19 +122,6 @@ pub struct TmpfsOption {
     pub required_ram_mb: u64,
 }
 
-/// Plugins without an equivalent, and why.
-const NONE: &[(&str, &str)] = &[
-    ("lvm_root", "buildroots are layers anyway"),
-    ("overlayfs", "buildroots are layers anyway"),
-    ("pm_request", "a build cannot ask for packages while it runs"),
-    ("rpkg_preprocessor", "preprocess the spec before the build"),
-    ("export_buildroot_image", "the buildroot is not exported"),
-    ("unbreq", "unused dependencies are not looked for"),
-    ("system_monitor", "outcome.json has the peak of memory and the cost of each stage"),
-];
-
-type Read<T> = Result<T, ConfigError>;
-
 impl Plugins {
     pub(super) fn read(read: &Reader<'_>) -> Read<Self> {
         let conf = Conf::of(read)?;
@@ -214,25 +201,6 @@ impl Plugins {
             })?,
         })
     }
-
-    /// What the config turns on that does nothing here, and why.
-    pub(super) fn without_effect(read: &Reader<'_>) -> Read<Vec<String>> {
-        let conf = Conf::of(read)?;
-        let mut out = Vec::new();
-        for (name, why) in NONE {
-            if conf.flag(&format!("{name}_enable"))? {
-                out.push(format!("the plugin {name} has no effect here: {why}"));
-            }
-        }
-        let in_memory = conf.flag("tmpfs_enable")?;
-        if in_memory && conf.below("tmpfs_opts")?.text("max_fs_size")?.is_some() {
-            out.push(
-                "max_fs_size of the plugin tmpfs has no effect here: memory is limited as a whole"
-                    .to_owned(),
-            );
-        }
-        Ok(out)
-    }
 }
 
 fn when<T>(on: bool, read: impl FnOnce() -> Read<T>) -> Read<Option<T>> {
@@ -251,14 +219,14 @@ fn mount_option(row: Vec<String>) -> MountOption {
 }
 
 /// A dictionary somewhere below `plugin_conf`.
-struct Conf<'a> {
+pub(super) struct Conf<'a> {
     read: &'a Reader<'a>,
     path: Vec<String>,
     map: Option<&'a OrderedMap<Value>>,
 }
 
 impl<'a> Conf<'a> {
-    fn of(read: &'a Reader<'a>) -> Read<Self> {
+    pub(super) fn of(read: &'a Reader<'a>) -> Read<Self> {
         let path = vec!["plugin_conf".to_owned()];
         match read.options.get_str("plugin_conf") {
             None | Some(Value::None) => Ok(Conf { read, path, map: None }),
@@ -276,7 +244,7 @@ impl<'a> Conf<'a> {
         self.read.wrong(&path, wanted, value)
     }
 
-    fn below(&self, name: &str) -> Read<Conf<'a>> {
+    pub(super) fn below(&self, name: &str) -> Read<Conf<'a>> {
         let path = self.path.iter().cloned().chain([name.to_owned()]).collect();
         match self.value(name) {
             Value::None => Ok(Conf { read: self.read, path, map: None }),
@@ -285,7 +253,7 @@ impl<'a> Conf<'a> {
         }
     }
 
-    fn flag(&self, name: &str) -> Read<bool> {
+    pub(super) fn flag(&self, name: &str) -> Read<bool> {
         match self.value(name) {
             value @ (Value::None | Value::Bool(_) | Value::Int(_) | Value::Str(_)) => {
                 Ok(value.is_true())
@@ -294,7 +262,7 @@ impl<'a> Conf<'a> {
         }
     }
 
-    fn text(&self, name: &str) -> Read<Option<String>> {
+    pub(super) fn text(&self, name: &str) -> Read<Option<String>> {
         match self.value(name) {
             Value::None => Ok(None),
             Value::Str(text) => Ok(Some(text.clone())),

@@ -13,7 +13,7 @@ pub(super) struct Reader<'a> {
     pub options: &'a OrderedMap<Value>,
 }
 
-type Read<T> = Result<T, ConfigError>;
+pub(super) type Read<T> = Result<T, ConfigError>;
 
 impl Reader<'_> {
     fn value(&self, option: &str) -> &Value {
@@ -28,6 +28,31 @@ impl Reader<'_> {
             Value::Int(number) => Ok(Some(number.to_string())),
             other => Err(self.wrong(&[option], "a string", other)),
         }
+    }
+
+    /// Files for the buildroot: those of `files`, and those of yum's plugins, which have options of
+    /// their own.
+    pub fn files(&self) -> Read<BTreeMap<String, String>> {
+        let mut files = self.string_map("files")?;
+        for name in ["priorities.conf", "rhnplugin.conf", "subscription-manager.conf"] {
+            if let Some(text) = self.own_string(name)? {
+                files.entry(format!("etc/yum/pluginconf.d/{name}")).or_insert(text);
+            }
+        }
+        Ok(files)
+    }
+
+    /// A string that the config itself sets, not one of the defaults.
+    pub fn own_string(&self, option: &str) -> Read<Option<String>> {
+        match self.config.place(&[option]) {
+            Some(_) => Ok(self.optional_string(option)?.filter(|text| !text.is_empty())),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the config itself says no to something.
+    pub fn is_refused(&self, option: &str) -> Read<bool> {
+        Ok(self.config.place(&[option]).is_some() && !self.flag(option)?)
     }
 
     pub fn string(&self, option: &str) -> Read<String> {

@@ -1,0 +1,49 @@
+//! What a config may turn on and nothing here does, in sentences that say why.
+
+use super::plugins::Conf;
+use super::read::{Read, Reader};
+use crate::mock_config::value::Value;
+
+/// Options without an equivalent, and why.
+const NO_OPTIONS: &[(&str, &str)] = &[
+    ("backup_on_clean", "clean removes no results"),
+    ("dev_loop_count", "there are no loop devices inside"),
+    ("exclude_from_homedir_cleanup", "every build has a home directory of its own"),
+    ("rootdir", "buildroots are layers; basedir says where they are kept"),
+];
+
+/// Plugins without an equivalent, and why.
+const NONE: &[(&str, &str)] = &[
+    ("lvm_root", "buildroots are layers anyway"),
+    ("overlayfs", "buildroots are layers anyway"),
+    ("pm_request", "a build cannot ask for packages while it runs"),
+    ("rpkg_preprocessor", "preprocess the spec before the build"),
+    ("export_buildroot_image", "the buildroot is not exported"),
+    ("unbreq", "unused dependencies are not looked for"),
+    ("system_monitor", "outcome.json has the peak of memory and the cost of each stage"),
+];
+
+/// What the config turns on that does nothing here, and why.
+pub(super) fn without_effect(read: &Reader<'_>) -> Read<Vec<String>> {
+    let conf = Conf::of(read)?;
+    let mut out = Vec::new();
+    for (name, why) in NONE {
+        if conf.flag(&format!("{name}_enable"))? {
+            out.push(format!("the plugin {name} has no effect here: {why}"));
+        }
+    }
+    for (name, why) in NO_OPTIONS {
+        let value = read.options.get_str(name);
+        if value.is_some_and(Value::is_true) && read.config.place(&[name]).is_some() {
+            out.push(format!("{name} has no effect here: {why}"));
+        }
+    }
+    let in_memory = conf.flag("tmpfs_enable")?;
+    if in_memory && conf.below("tmpfs_opts")?.text("max_fs_size")?.is_some() {
+        out.push(
+            "max_fs_size of the plugin tmpfs has no effect here: memory is limited as a whole"
+                .to_owned(),
+        );
+    }
+    Ok(out)
+}
