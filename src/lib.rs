@@ -8,6 +8,7 @@
 
 pub mod build;
 pub mod buildroot;
+pub mod checksum;
 pub mod cli;
 pub mod helper;
 pub mod image;

@@ -5,10 +5,10 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::buildroot::workspace::Workspace;
 use crate::buildroot::{Env, maintenance};
+use crate::checksum;
 use crate::helper::{MANIFEST, Manifest, Task, is_package_name};
 use crate::run::{ResultDir, StageRun, plain};
 use crate::verdict::{Class, Failure, classify_command, status};
@@ -138,29 +138,12 @@ fn receive_entries(
 
 /// Size and SHA-256 of a file.
 pub(super) fn checksum(path: &Path) -> io::Result<(u64, String)> {
-    write_file(&mut File::open(path)?, &mut io::sink())
+    checksum::copy(&mut File::open(path)?, &mut io::sink())
 }
 
 fn receive_file(content: &mut impl Read, name: &str, results: &ResultDir) -> io::Result<Artifact> {
     let mut pending = results.pending()?;
-    let (bytes, sha256) = write_file(content, pending.file())?;
+    let (bytes, sha256) = checksum::copy(content, pending.file())?;
     pending.publish(name)?;
     Ok(Artifact { name: name.to_owned(), bytes, sha256 })
-}
-
-fn write_file(content: &mut impl Read, file: &mut impl Write) -> io::Result<(u64, String)> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    let mut bytes = 0;
-    loop {
-        let count = content.read(&mut buffer)?;
-        if count == 0 {
-            break;
-        }
-        file.write_all(&buffer[..count])?;
-        hash.update(&buffer[..count]);
-        bytes += count as u64;
-    }
-    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((bytes, sha256))
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use sandbox::IdMapping;
 use sandbox::spec::User;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
+use crate::checksum;
 use crate::mock_config::{ImageOptions, Manager, MockOptions, ModuleOptions};
 
 /// Changes when what is put into roots changes in a way that the other parts do not show.
@@ -80,7 +80,7 @@ impl KeyParts {
                 .iter()
                 .filter_map(|path| {
                     let metadata = fs::read(path.join("repodata/repomd.xml")).ok()?;
-                    Some((path.clone(), hex(&metadata)))
+                    Some((path.clone(), checksum::of(&metadata)))
                 })
                 .collect(),
         }
@@ -89,7 +89,7 @@ impl KeyParts {
     /// Name of the root's directory: the config's name for people, the hash for certainty.
     pub fn key(&self) -> String {
         let text = serde_json::to_vec(self).unwrap_or_default();
-        format!("{}-{}", file_name(&self.root), &hex(&text)[..HASH_LENGTH])
+        format!("{}-{}", file_name(&self.root), &checksum::of(&text)[..HASH_LENGTH])
     }
 }
 
@@ -108,8 +108,4 @@ fn file_name(root: &str) -> String {
         .take(80)
         .collect();
     name.trim_start_matches('.').to_owned()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -46,15 +46,8 @@ pub(super) enum Command {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Common {
-    /// Mock config: a name, or the path of a .cfg file.
-    #[arg(short = 'r', long = "root", value_name = "CONFIG")]
-    pub(super) config: String,
-    /// Search configs in this directory only.
-    #[arg(long, value_name = "DIR")]
-    pub(super) configdir: Option<PathBuf>,
-    /// Override an option of the config.
-    #[arg(long = "config-opts", value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(super) config_opts: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
     /// Build for this architecture, which the host runs as well: i686 on x86_64.
     #[arg(long, value_name = "ARCH")]
     pub(super) arch: Option<String>,

@@ -183,11 +183,11 @@ pub(super) fn host_view(host: &HostFacts) -> Result<HostView, CliError> {
 }
 
 fn load_config(common: &Common, host: HostView) -> Result<LoadedConfig, CliError> {
-    let mut overrides = common.config_opts.clone();
+    let mut overrides = common.source.config_opts.clone();
     for (option, value) in [("rpmbuild_arch", &common.arch), ("forcearch", &common.forcearch)] {
         overrides.extend(value.clone().map(|value| (option.to_owned(), value)));
     }
-    load_named(&common.config, common.configdir.clone(), overrides, host)
+    load_named(&common.source.config, common.source.configdir.clone(), overrides, host)
 }
 
 pub(super) fn load_named(

@@ -14,10 +14,10 @@ use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{FchownatFlags, Gid, Uid, fchownat, mkfifo};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tar::{Entry, EntryType};
 
 use super::context;
+use crate::checksum::Summed;
 
 /// Entries of all layers; no image has as many.
 const MAX_ENTRIES: u64 = 5_000_000;
@@ -74,23 +74,9 @@ fn content(file: File) -> io::Result<Box<dyn Read>> {
     })
 }
 
-/// Passes content on, and adds up its checksum.
-struct Summed<R> {
-    content: R,
-    sum: Sha256,
-}
-
-impl<R: Read> Read for Summed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.content.read(buffer)?;
-        self.sum.update(&buffer[..count]);
-        Ok(count)
-    }
-}
-
 impl Unpack {
     fn layer(&mut self, file: File, diff_id: &str) -> io::Result<()> {
-        let mut summed = Summed { content: content(file)?, sum: Sha256::new() };
+        let mut summed = Summed::new(content(file)?);
         let mut archive = tar::Archive::new(&mut summed);
         // Of this layer; what it takes away is that of others.
         let mut own = std::collections::BTreeSet::new();
@@ -117,7 +103,7 @@ impl Unpack {
             set_time(path, time)?;
         }
         io::copy(&mut summed, &mut io::sink())?;
-        let sum: String = summed.sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum = summed.end();
         match diff_id == format!("sha256:{sum}") {
             true => Ok(()),
             false => Err(io::Error::other(format!(

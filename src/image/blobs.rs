@@ -4,15 +4,15 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::platform::Platform;
 use super::reference::Reference;
+use crate::checksum;
 
 /// The directory of all files.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl Blobs {
 
     fn record_path(&self, reference: &Reference, platform: &Platform) -> PathBuf {
         let name = format!("{} {platform}", reference.text);
-        self.records.join(checksum(name.as_bytes())).with_extension("json")
+        self.records.join(checksum::of(name.as_bytes())).with_extension("json")
     }
 
     pub fn record(&self, reference: &Reference, platform: &Platform) -> Option<Record> {
@@ -115,35 +115,15 @@ fn write(content: &mut dyn Read, path: &Path, most: u64) -> io::Result<String> {
     use std::os::unix::fs::OpenOptionsExt;
     // Helpers inside sandboxes read it as another user.
     let mut file = File::options().write(true).create_new(true).mode(0o644).open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    let mut bytes = 0;
-    loop {
-        let count = content.read(&mut buffer)?;
-        if count == 0 {
-            break;
-        }
-        bytes += count as u64;
-        if bytes > most {
-            return Err(io::Error::other(format!("it is larger than {most} bytes")));
-        }
-        hash.update(&buffer[..count]);
-        file.write_all(&buffer[..count])?;
+    let (bytes, checksum) = checksum::copy(&mut content.take(most.saturating_add(1)), &mut file)?;
+    if bytes > most {
+        return Err(io::Error::other(format!("it is larger than {most} bytes")));
     }
-    Ok(format!("sha256:{}", hex(&hash.finalize())))
+    Ok(format!("sha256:{checksum}"))
 }
 
 pub(super) fn unexpected(seen: &str, wanted: &str) -> io::Error {
     io::Error::other(format!("its checksum is {seen}, and should be {wanted}"))
-}
-
-/// The digits of the checksum of a text.
-pub(super) fn checksum(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::blobs::checksum;
 use super::manifest::ManifestError;
 use super::platform::{Place, Platform};
 use super::reference::is_digest;
+use crate::checksum;
 
 /// The parts of a configuration that matter here.
 #[derive(Debug, Deserialize)]
@@ -86,7 +86,7 @@ impl Config {
         let both = [("Config", Value::Object(shown)), ("RootFS", Value::Object(rootfs))];
         let both = both.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         write(&Value::Object(both), &mut text);
-        checksum(text.as_bytes())
+        checksum::of(text.as_bytes())
     }
 }
 

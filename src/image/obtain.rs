@@ -6,13 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::archive::{DockerManifest, Parts, blob_name};
-use super::blobs::{Blobs, Record, checksum, unexpected};
+use super::blobs::{Blobs, Record, unexpected};
 use super::config::Config;
 use super::error::{ImageError, Reason};
 use super::manifest::{Descriptor, Document, ManifestError};
 use super::platform::Platform;
 use super::reference::{Reference, Source};
 use super::registry::{Access, Registry};
+use crate::checksum;
 
 /// Bytes of a layer as it is transferred.
 const MAX_LAYER: u64 = 16 << 30;
@@ -205,7 +206,7 @@ fn from_docker_archive(
     };
     let bytes = part(parts, &manifest.config)?;
     let config = Config::read(&bytes)?;
-    let id = format!("sha256:{}", checksum(&bytes));
+    let id = format!("sha256:{}", checksum::of(&bytes));
     let mut files = Vec::new();
     for name in &manifest.layers {
         files.push(copy(blobs, parts, name, None, MAX_LAYER)?);
@@ -290,7 +291,7 @@ fn document(blobs: &Blobs, digest: &str) -> Result<Vec<u8>, Reason> {
 
 /// What was given must be what was asked for.
 fn check(bytes: &[u8], digest: Option<&str>) -> io::Result<()> {
-    let seen = format!("sha256:{}", checksum(bytes));
+    let seen = format!("sha256:{}", checksum::of(bytes));
     match digest {
         Some(digest) if digest != seen => Err(unexpected(&seen, digest)),
         _ => Ok(()),
