@@ -73,11 +73,7 @@ impl Sandbox {
         let init = find_init()?;
         let mut plan = plan(spec, host)
             .map_err(|source| SandboxError::Plan { name: spec.name.clone(), source })?;
-        let filters = plan
-            .seccomp
-            .iter()
-            .map(|name| crate::seccomp::compile(name, &crate::seccomp::load(name, None)?))
-            .collect::<Result<Vec<_>, _>>()?;
+        let filters = crate::seccomp::filters(&plan.seccomp)?;
         let cgroup = match Cgroup::create(&plan.cgroup) {
             // Without limits, only the bill is less exact.
             Err(error) if !spec.limits.any() => {
@@ -90,7 +86,7 @@ impl Sandbox {
             let missing = format!("not enforced here: {}", cgroup.unenforced().join(", "));
             plan.set_enforcement(Layer::Cgroup, Enforcement::Partial(missing));
         }
-        let launch = plan.finish(filters, &cgroup);
+        let launch = plan.finish(filters.to_vec(), &cgroup);
         let (ours, theirs) = UnixStream::pair()
             .map_err(|source| SandboxError::system("make a control socket", source))?;
         let (capture, pid) = start_init(&init, &launch, &spec.stdio, spec.keep_session, &theirs)?;

@@ -108,7 +108,7 @@ fn spec(args: &SandboxRun, host: &HostFacts) -> Result<SandboxSpec, CliError> {
         accounting: false,
         rlimits: sandbox::spec::no_core_dumps(),
         timeout_ms: args.timeout.filter(|ms| *ms > 0),
-        seccomp: vec!["base".to_owned(), "terminal".to_owned()],
+        seccomp: ["calls", "base", "terminal"].map(str::to_owned).to_vec(),
         linux32: false,
         keep_session: true,
     })

@@ -19,7 +19,7 @@ pub struct Plan {
     pub launch: Launch,
     /// Control groups to make.
     pub cgroup: CgroupPlan,
-    /// Seccomp policies to compile, in this order.
+    /// Seccomp policies that apply together, in this order.
     pub seccomp: Vec<String>,
     /// What is known beforehand of the enforcement of each layer.
     pub enforcement: Vec<(Layer, Enforcement)>,
