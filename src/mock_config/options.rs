@@ -152,6 +152,7 @@ impl MockOptions {
     pub(super) fn of(config: &LoadedConfig) -> Result<Self, ConfigError> {
         let expanded = config.expand_all()?;
         let read = Reader { config, options: &expanded };
+        let chroothome = read.string("chroothome")?;
         Ok(MockOptions {
             root: read
                 .required("root", "it names the buildroot, for example 'almalinux-9-x86_64'")?,
@@ -177,8 +178,8 @@ impl MockOptions {
             more_buildreqs: read.words_map("more_buildreqs")?,
             extra_chroot_dirs: read.strings("extra_chroot_dirs")?,
             files: read.files()?,
-            macros: read.string_map("macros")?,
-            environment: read.string_map("environment")?,
+            macros: at_home(read.string_map("macros")?, "%_topdir", "/build", &chroothome),
+            environment: at_home(read.string_map("environment")?, "HOME", "", &chroothome),
             modules: ModuleOptions::read(&read, "")?,
             update_before_build: read.flag("update_before_build")?,
             use_bootstrap: read.flag("use_bootstrap")?,
@@ -191,7 +192,7 @@ impl MockOptions {
             chrootgroup: read.string("chrootgroup")?,
             chrootuid: read.optional_number("chrootuid")?,
             chrootgid: read.optional_number("chrootgid")?,
-            chroothome: read.string("chroothome")?,
+            chroothome,
             hostname: read.optional_string("hostname")?,
             rpmbuild_timeout: read.number("rpmbuild_timeout")?,
             opstimeout: read.number("opstimeout")?,
@@ -216,6 +217,23 @@ impl MockOptions {
             subscription_required: read.flag("redhat_subscription_required")?,
         })
     }
+}
+
+/// Lets a default follow the build user's home where a config moves that. mock leaves the default
+/// as it is, and rpmbuild then does not find its macros.
+fn at_home(
+    mut map: BTreeMap<String, String>,
+    key: &str,
+    below: &str,
+    home: &str,
+) -> BTreeMap<String, String> {
+    const DEFAULT_HOME: &str = "/builddir";
+    if let Some(value) = map.get_mut(key)
+        && *value == format!("{DEFAULT_HOME}{below}")
+    {
+        *value = format!("{home}{below}");
+    }
+    map
 }
 
 /// What a config says of another root than the build's.

@@ -221,3 +221,86 @@ fn rpmbuild_is_called_as_the_config_says() {
     build(&case, &case.config_plus("rpmbuild", lines), &spec, &[]).succeeds();
     assert!(case.log("build.log").contains("own: -bb"), "{}", case.log("build.log"));
 }
+
+#[test]
+fn builds_run_as_whom_the_config_says() {
+    let Some(case) = Case::alone(Kind::Subids, "build-user") else { return };
+    let trust = case.dir.join("trust");
+    fs::create_dir(&trust).unwrap();
+    fs::write(trust.join("ca.pem"), "authority of this site").unwrap();
+    let lines = format!(
+        "config_opts['chrootuser'] = 'packager'
+config_opts['chrootuid'] = 2001
+config_opts['chrootgid'] = 2002
+config_opts['chroothome'] = '/home/packager'
+config_opts['use_container_host_hostname'] = True
+config_opts['rpmbuild_networking'] = True
+config_opts['no_proxy'] = 'own.site'
+config_opts['ssl_copied_ca_trust_dirs'] = [('{}', '/etc/own-trust')]
+config_opts['dnf_vars'] = {{'of_vars': '{{{{ repo_arch }}}}'}}
+",
+        trust.display()
+    );
+    let config = case.config_plus("build-user", &lines);
+    let name = host("uname", &["-n".as_ref()]);
+    let spec = spec(
+        &case,
+        "",
+        &format!(
+            "test \"$(id -un):$(id -u):$(id -g)\" = packager:2001:2002
+test \"$HOME\" = /home/packager
+case %{{_topdir}} in /home/packager/*) ;; *) exit 1;; esac
+test \"$(stat -c %u /home/packager)\" = 2001
+case %{{_buildhost}} in {}*) ;; *) exit 1;; esac
+test \"$no_proxy\" = own.site
+test \"$(cat /etc/own-trust/ca.pem)\" = 'authority of this site'
+! grep -q selinuxfs /proc/filesystems",
+            name.trim()
+        ),
+    );
+    build(&case, &config, &spec, &[]).succeeds();
+    case.nothing_left();
+}
+
+#[test]
+fn time_limits_are_of_the_config() {
+    let Some(case) = Case::shared(Kind::Root, "time-limits") else { return };
+    let slow = spec(&case, "", "echo begun; sleep 100");
+    let config = case.config_plus("slow", "config_opts['rpmbuild_timeout'] = 1");
+    build(&case, &config, &slow, &[])
+        .fails(11, "rpmbuild -bb was killed at the time limit, after 1 s");
+    case.nothing_left();
+}
+
+#[test]
+fn a_package_manager_that_hangs_is_ended() {
+    let Some(case) = Case::alone(Kind::Root, "hanging-manager") else { return };
+    // A scriptlet is as good as a server that says nothing.
+    let repository = Repository::new(&case, "slow");
+    let package = repository.dir.join("slow.spec");
+    let text = "Name: slow\nVersion: 1\nRelease: 1\nSummary: s\nLicense: MIT\nBuildArch: noarch\n\
+                %description\n.\n%post\nsleep 100\n%files\n";
+    fs::write(&package, text).unwrap();
+    let define = format!("_rpmdir {}", repository.dir.display());
+    host("rpmbuild", &["-bb".as_ref(), "--define".as_ref(), define.as_ref(), package.as_os_str()]);
+    repository.publish();
+    let lines = section(&repository.baseurl(), "gpgcheck=0")
+        + "config_opts['opstimeout'] = 20\nconfig_opts['package_manager_max_attempts'] = 1\n";
+    let config = case.config_plus("hanging", &lines);
+    let spec = spec(&case, "BuildRequires: slow\n", "true");
+    build(&case, &config, &spec, &[])
+        .fails(11, "installing build dependencies was killed at the time limit, after 20 s");
+    case.nothing_left();
+}
+
+#[test]
+fn the_source_package_is_made_again_only_so_often() {
+    let Some(case) = Case::alone(Kind::NoSubids, "static-rounds") else { return };
+    let lines = section(&repository(&case).baseurl(), "gpgcheck=0")
+        + "config_opts['static_buildrequires_max_loops'] = 1\n";
+    let config = case.config_plus("static-rounds", &lines);
+    let head = "BuildRequires: with-macros\n%{?of_package:BuildRequires: gen-one}\n";
+    let run = build(&case, &config, &spec(&case, head, "true"), &[]);
+    run.fails(10, "the spec still requires more after 1 rounds");
+    run.tells("raise dynamic_buildrequires_max_loops or static_buildrequires_max_loops");
+}
