@@ -14,6 +14,7 @@ pub mod helper;
 pub mod image;
 pub mod mock_config;
 pub mod profile;
+pub mod resources;
 pub mod run;
 pub mod source;
 pub mod task;

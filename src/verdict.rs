@@ -5,14 +5,14 @@ mod classify;
 use std::error::Error;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use classify::{
-    classify_command, classify_helper, classify_package_manager, classify_rpmbuild,
+    Said, classify_command, classify_helper, classify_package_manager, classify_rpmbuild,
 };
 
 /// The stages of a build, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// The buildroot is made, or found.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags};
@@ -21,6 +21,7 @@ use crate::host::HostFacts;
 use crate::outcome::{Enforcement, Exit, Layer, Outcome, Rusage, StartFailure};
 use crate::plan::{Plan, plan};
 use crate::spec::{SandboxSpec, Stdin, Stdio, Stdout};
+use crate::watch::Watch;
 use crate::wire::{CONTROL_FD, End, LAUNCH_FD, Launch, Report, Request};
 
 /// A running sandbox. Dropping it kills everything inside.
@@ -33,6 +34,7 @@ pub struct Sandbox {
     plan: Plan,
     host: HostFacts,
     started: Instant,
+    watch: Watch,
     reaped: bool,
 }
 
@@ -98,6 +100,11 @@ impl Sandbox {
             plan,
             host: host.clone(),
             started,
+            watch: Watch::new(
+                started,
+                spec.limits.memory_bytes.map(|limit| limit.value),
+                spec.silence_ms.map(Duration::from_millis),
+            ),
             reaped: false,
         })
     }
@@ -121,6 +128,13 @@ impl Sandbox {
         let mut buffer = vec![0; 64 * 1024];
         while control_open || capture.is_some() {
             let (control_ready, capture_ready) = self.poll(control_open, capture.as_ref())?;
+            let now = Instant::now();
+            if capture_ready {
+                self.watch.output(now);
+            }
+            if self.watch.tick(now, self.cgroup.as_ref()) {
+                self.killer().kill();
+            }
             if control_ready {
                 match read_chunk(&mut control, &mut buffer, "read the control socket")? {
                     0 => control_open = false,
@@ -146,7 +160,9 @@ impl Sandbox {
         if let Some(file) = capture {
             fds.push(PollFd::new(file.as_fd(), PollFlags::POLLIN));
         }
-        match poll(&mut fds, PollTimeout::NONE) {
+        // Rounded up, so that what is waited for is due when poll returns.
+        let millis = self.watch.timeout(Instant::now()).as_millis().min(60_000) as u16 + 1;
+        match poll(&mut fds, PollTimeout::from(millis)) {
             Ok(_) => {}
             Err(nix::errno::Errno::EINTR) => return Ok((false, false)),
             Err(error) => return Err(SandboxError::system("wait for the sandbox", error)),
@@ -197,10 +213,13 @@ impl Sandbox {
             Ok(End::Exited(status)) => Exit::Exited(status),
             Ok(End::Signaled(signal)) => Exit::Signaled(signal),
             Ok(End::TimedOut) => Exit::TimedOut,
+            Ok(End::Cancelled) if self.watch.is_silent() => Exit::Silent,
             Ok(End::Cancelled) => Exit::Cancelled,
             Err(failure) => Exit::CouldNotStart(failure),
         };
-        Ok(Outcome { exit, seconds, usage, leftovers, enforcement })
+        let unwatched = Watch::new(self.started, None, None);
+        let (samples, largest) = std::mem::replace(&mut self.watch, unwatched).into_seen();
+        Ok(Outcome { exit, seconds, usage, leftovers, enforcement, samples, largest })
     }
 }
 

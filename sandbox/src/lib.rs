@@ -23,6 +23,7 @@ pub mod seccomp;
 pub mod spec;
 #[allow(unsafe_code, reason = "the system layer")]
 mod sys;
+mod watch;
 pub mod wire;
 
 pub use error::{PlanError, SandboxError};
@@ -30,5 +31,7 @@ pub use handle::{Killer, Sandbox};
 pub use host::HostFacts;
 pub use ids::IdMapping;
 pub use names::{is_capability, is_rlimit};
-pub use outcome::{Enforcement, Exit, Layer, Outcome, StartFailure, Usage};
+pub use outcome::{
+    Enforcement, Exit, Largest, Layer, Outcome, Pressure, Sample, StartFailure, Usage,
+};
 pub use spec::SandboxSpec;

@@ -17,6 +17,36 @@ pub struct Outcome {
     pub leftovers: u32,
     /// How far each layer of isolation was enforced.
     pub enforcement: Vec<(Layer, Enforcement)>,
+    /// What was used over time; empty without control groups, or of a command that ended soon.
+    pub samples: Vec<Sample>,
+    /// The largest process that was seen when memory was short.
+    pub largest: Option<Largest>,
+}
+
+/// What the processes of a sandbox used up to a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Seconds since the start of the sandbox.
+    pub seconds: f64,
+    /// Processor time so far, in µs.
+    pub cpu_us: u64,
+    /// Memory in use at this moment, in bytes.
+    pub memory_bytes: u64,
+    /// Processes and threads at this moment.
+    pub pids: u64,
+    /// Bytes read from block devices so far.
+    pub io_read_bytes: u64,
+    /// Bytes written to block devices so far.
+    pub io_write_bytes: u64,
+}
+
+/// A process, by what it took of the memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Largest {
+    /// Its name, as in /proc/PID/comm, without control characters.
+    pub name: String,
+    /// Its resident memory in bytes.
+    pub bytes: u64,
 }
 
 /// How the command ended.
@@ -29,6 +59,8 @@ pub enum Exit {
     Signaled(i32),
     /// Killed at the time limit.
     TimedOut,
+    /// Killed because it had written nothing for too long.
+    Silent,
     /// Killed by the kernel at the memory limit.
     OomKilled,
     /// Killed because the caller asked for it.
@@ -50,6 +82,7 @@ impl fmt::Display for Exit {
             Exit::Exited(status) => write!(f, "exit status {status}"),
             Exit::Signaled(signal) => write!(f, "killed by signal {signal}"),
             Exit::TimedOut => write!(f, "killed at the time limit"),
+            Exit::Silent => write!(f, "killed for its silence"),
             Exit::OomKilled => write!(f, "killed at the memory limit"),
             Exit::Cancelled => write!(f, "cancelled"),
             Exit::CouldNotStart(failure) => write!(f, "could not start: {failure}"),
@@ -129,12 +162,33 @@ pub struct Usage {
     pub io_read_bytes: Option<u64>,
     /// Bytes written to block devices.
     pub io_write_bytes: Option<u64>,
+    /// Reads from block devices.
+    #[serde(default)]
+    pub io_read_ops: Option<u64>,
+    /// Writes to block devices.
+    #[serde(default)]
+    pub io_write_ops: Option<u64>,
+    /// How long processes were held up; of version 2 only, and where the kernel counts it.
+    #[serde(default)]
+    pub pressure: Option<Pressure>,
     /// Processes killed at the memory limit.
     pub oom_kills: u64,
     /// Attempts to make a process that the pids limit refused.
     pub pids_refused: u64,
     /// Where the numbers come from.
     pub source: UsageSource,
+}
+
+/// Time in which at least one process waited for something, in µs (the `some` line of the
+/// kernel's pressure stall information).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pressure {
+    /// For a processor.
+    pub cpu_us: u64,
+    /// For memory: reclaim, swapping in, refaults.
+    pub memory_us: u64,
+    /// For a block device.
+    pub io_us: u64,
 }
 
 /// Who counted. In their order: the later, the more is counted, and sums name the best of theirs.
@@ -176,6 +230,16 @@ impl Usage {
             pids_peak: higher(self.pids_peak, other.pids_peak),
             io_read_bytes: sum(self.io_read_bytes, other.io_read_bytes),
             io_write_bytes: sum(self.io_write_bytes, other.io_write_bytes),
+            io_read_ops: sum(self.io_read_ops, other.io_read_ops),
+            io_write_ops: sum(self.io_write_ops, other.io_write_ops),
+            pressure: match (self.pressure, other.pressure) {
+                (Some(a), Some(b)) => Some(Pressure {
+                    cpu_us: a.cpu_us + b.cpu_us,
+                    memory_us: a.memory_us + b.memory_us,
+                    io_us: a.io_us + b.io_us,
+                }),
+                (a, b) => a.or(b),
+            },
             oom_kills: self.oom_kills + other.oom_kills,
             pids_refused: self.pids_refused + other.pids_refused,
             source: self.source.max(other.source),

@@ -47,6 +47,9 @@ pub struct SandboxSpec {
     pub rlimits: BTreeMap<String, u64>,
     /// Wall-clock limit in milliseconds, after which everything is killed.
     pub timeout_ms: Option<u64>,
+    /// Longest time in milliseconds without any output to captured descriptors, after which
+    /// everything is killed.
+    pub silence_ms: Option<u64>,
     /// Names of the seccomp policies that apply together; see `policies/seccomp`.
     pub seccomp: Vec<String>,
     /// Whether the command sees a 32-bit machine, as with setarch(8): `uname -m` says i686 on
@@ -253,12 +256,20 @@ pub enum Network {
 pub struct Limits {
     /// Memory in bytes, page cache and tmpfs included.
     pub memory_bytes: Option<Limit<u64>>,
+    /// Memory in bytes from which on processes are slowed down and their memory is reclaimed.
+    /// Only version 2 of control groups has it.
+    #[serde(default)]
+    pub memory_high_bytes: Option<Limit<u64>>,
     /// Swap in bytes, on top of memory.
     pub swap_bytes: Option<Limit<u64>>,
     /// Number of processes and threads.
     pub pids: Option<Limit<u64>>,
     /// Processor time per wall-clock time; 1.5 is one and a half processors.
     pub cpus: Option<Limit<f64>>,
+    /// Share of the processors where several sandboxes want them, from 1 to 10000; 100 is what
+    /// everybody has otherwise.
+    #[serde(default)]
+    pub cpu_weight: Option<Limit<u64>>,
 }
 
 /// A limit and what happens when this host cannot enforce it.

@@ -11,12 +11,14 @@ mod pipeline;
 pub mod plan;
 pub mod plugins;
 mod requires;
+mod rpmbuild;
 
 use std::path::PathBuf;
 
 pub use artifacts::Artifact;
 pub use pipeline::{Input, inspect, run};
 
+use crate::resources::{Effective, Resource};
 use crate::source::Source;
 
 /// What is to be built, and how.
@@ -28,8 +30,24 @@ pub struct BuildRequest {
     pub resultdir: PathBuf,
     /// Macro definitions of the command line: name and value.
     pub defines: Vec<(String, String)>,
-    /// Wall-clock limit of each rpmbuild call, in milliseconds.
-    pub timeout_ms: Option<u64>,
+    /// What it may use.
+    pub resources: Effective,
     /// Whether builds see the host's network. From the config only.
     pub network: bool,
+}
+
+impl BuildRequest {
+    /// Wall-clock limit of each rpmbuild call, in milliseconds.
+    pub fn timeout_ms(&self) -> Option<u64> {
+        self.milliseconds(Resource::Timeout)
+    }
+
+    /// Longest time without output of each rpmbuild call, in milliseconds.
+    pub fn silence_ms(&self) -> Option<u64> {
+        self.milliseconds(Resource::Silence)
+    }
+
+    fn milliseconds(&self, resource: Resource) -> Option<u64> {
+        Some((self.resources.settings.get(&resource)?.number? * 1000.0) as u64)
+    }
 }

@@ -1,22 +1,21 @@
 //! The stages of a build, one after the other.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sandbox::Usage;
-use sandbox::spec::{Mount, Network};
+use sandbox::spec::Mount;
 
 use super::artifacts::{self, Artifact};
 use super::outcome::{BuildOutcome, BuildrootOutcome, SCHEMA};
-use super::plugins::CCACHE;
 use super::{BuildRequest, commands, hw_info};
 use crate::buildroot::bootstrap::{self, Root};
 use crate::buildroot::workspace::Workspace;
 use crate::buildroot::{Env, packages};
-use crate::profile::ProfileName;
 use crate::run::{Log, ResultDir, StageRun};
 use crate::source::{self, Source, SourcePackage};
-use crate::verdict::{Class, Failure, Stage, Verdict, classify_command, classify_rpmbuild, status};
+use crate::verdict::{Class, Failure, Stage, Verdict, classify_command, status};
 
 /// Where the source package is seen by the package manager.
 pub(super) const PACKAGE_PLACE: &str = "/run/albs-node/input.src.rpm";
@@ -51,6 +50,7 @@ pub fn run(
         let _ = results.write("hw_info.log", text.as_bytes());
     }
     let records = env.runner.records();
+    env.runner.logs.bill(&crate::run::bill::table(&records));
     let usage = records.iter().fold(Usage::default(), |sum, record| sum.plus(&record.usage));
     progress.tools.insert("albs-node".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     progress.tools.insert("kernel".to_owned(), env.context.host.kernel.clone());
@@ -106,8 +106,10 @@ fn build(
         packages: root.info.packages,
     });
     progress.tools.extend(root.info.tools.clone());
-    let result = Build { env, request, results, root: &root, workspace: &workspace }
-        .stages(&input, progress);
+    let jobs = env.context.limits.cpus.map(|limit| commands::jobs(limit.value));
+    let result =
+        Build { env, request, results, root: &root, workspace: &workspace, jobs: Cell::new(jobs) }
+            .stages(&input, progress);
     workspace.end(env, &root, &result);
     result
 }
@@ -119,6 +121,8 @@ pub struct Input {
     pub spec: String,
     /// What the log calls the input.
     pub name: String,
+    /// Name of the package, as far as it can be told from outside: a spec may say another.
+    pub package: String,
 }
 
 /// Looks at the input without unpacking it.
@@ -137,7 +141,12 @@ pub fn inspect(source: &Source) -> Result<Input, Failure> {
             let package = SourcePackage::read(path).map_err(|error| {
                 unusable("the source package is not usable".into(), Some(error.into()))
             })?;
-            Ok(Input { spec: package.spec, name: format!("{}.src.rpm", package.nvr) })
+            let name = package.nvr.rsplitn(3, '-').last().unwrap_or_default().to_owned();
+            Ok(Input {
+                spec: package.spec,
+                name: format!("{}.src.rpm", package.nvr),
+                package: name,
+            })
         }
         Source::Spec { spec, sources } => {
             let name = spec.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -149,7 +158,8 @@ pub fn inspect(source: &Source) -> Result<Input, Failure> {
                 let message = format!("{} is not a directory of sources", sources.display());
                 return Err(unusable(message, None));
             }
-            Ok(Input { spec: name.to_owned(), name: name.to_owned() })
+            let package = name.trim_end_matches(".spec").to_owned();
+            Ok(Input { spec: name.to_owned(), name: name.to_owned(), package })
         }
     }
 }
@@ -160,6 +170,8 @@ pub(super) struct Build<'a> {
     pub(super) results: &'a ResultDir,
     pub(super) root: &'a Root,
     pub(super) workspace: &'a Workspace,
+    /// Jobs that rpmbuild may start, where that is limited.
+    pub(super) jobs: Cell<Option<u32>>,
 }
 
 impl Build<'_> {
@@ -201,7 +213,7 @@ impl Build<'_> {
         let what = format!("rpmbuild {name}");
         let built = runner.stage(Stage::Rpmbuild, &what, |stage| {
             let argv = commands::build_binary(self.env.options, &input.spec, generates);
-            self.rpmbuild(stage, argv, "rpmbuild -bb")
+            self.rpmbuild_binary(stage, argv)
         });
         self.after_build(built.is_err());
         built?;
@@ -311,73 +323,6 @@ impl Build<'_> {
         let top = commands::top_directory(self.env.options);
         let directories: Vec<String> = names.iter().map(|name| format!("{top}/{name}")).collect();
         artifacts::collect(self.env, stage, self.workspace, &directories, self.results, earlier)
-    }
-
-    pub(super) fn rpmbuild(
-        &self,
-        stage: &StageRun<'_>,
-        argv: Vec<String>,
-        what: &str,
-    ) -> Result<(), Failure> {
-        let mut spec = self.build_spec(stage, Vec::new(), argv)?;
-        spec.timeout_ms = self.request.timeout_ms;
-        let finished = stage.sandbox(&spec, Log::Build)?;
-        let failure =
-            classify_rpmbuild(stage.stage, what, &finished.outcome, &spec.limits, &finished.tail);
-        failure.map_or(Ok(()), Err)
-    }
-
-    /// A sandbox of the build user in the workspace.
-    pub(super) fn build_spec(
-        &self,
-        stage: &StageRun<'_>,
-        mut mounts: Vec<Mount>,
-        argv: Vec<String>,
-    ) -> Result<sandbox::SandboxSpec, Failure> {
-        let env = self.env;
-        let jobs = env.context.limits.cpus.map(|limit| commands::jobs(limit.value));
-        mounts.push(Mount::File {
-            destination: Path::new(&env.options.chroothome).join(".rpmmacros"),
-            content: commands::macro_file(env.options, &self.request.defines, jobs),
-            mode: 0o644,
-        });
-        let mut environment = env.options.environment.clone();
-        if let Some(ccache) = &env.options.plugins.ccache {
-            mounts.push(self.ccache_mount(stage)?);
-            environment.insert("CCACHE_DIR".to_owned(), CCACHE.to_owned());
-            environment.insert("CCACHE_UMASK".to_owned(), "002".to_owned());
-            if let Some(compress) = &ccache.compress {
-                environment.insert("CCACHE_COMPRESS".to_owned(), compress.clone());
-            }
-            if !ccache.hashdir {
-                environment.insert("CCACHE_NOHASHDIR".to_owned(), "1".to_owned());
-            }
-        }
-        if let Some(jobs) = jobs {
-            // What older rpm reads instead of the macro.
-            environment.insert("RPM_BUILD_NCPUS".to_owned(), jobs.to_string());
-        }
-        let mut spec = env
-            .context
-            .chroot(
-                stage.stage.as_str(),
-                ProfileName::Build,
-                self.workspace.root(),
-                mounts,
-                &environment,
-                argv,
-            )
-            .map_err(|error| {
-                let message = "the build's sandbox could not be planned";
-                Failure::infrastructure(stage.stage, status::GENERIC, message, Some(error.into()))
-            })?;
-        spec.cwd = env.options.chroothome.clone().into();
-        if self.request.network {
-            spec.network = Network::Host;
-            spec.mounts.extend(env.context.view.network_mounts.clone());
-            spec.environment.extend(env.context.view.network_environment.clone());
-        }
-        Ok(spec)
     }
 }
 

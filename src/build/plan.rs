@@ -110,9 +110,9 @@ pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPl
         limits: env.context.limits.clone(),
         stages: vec![
             stage(Stage::Bootstrap, ProfileName::Install, operations, setup)?,
-            stage(Stage::Srpm, ProfileName::Build, request.timeout_ms, source)?,
+            stage(Stage::Srpm, ProfileName::Build, request.timeout_ms(), source)?,
             stage(Stage::Install, ProfileName::Install, operations, vec![dependencies])?,
-            stage(Stage::Rpmbuild, ProfileName::Build, request.timeout_ms, binary)?,
+            stage(Stage::Rpmbuild, ProfileName::Build, request.timeout_ms(), binary)?,
             stage(Stage::Collect, ProfileName::Maintenance, None, Vec::new())?,
         ],
     })

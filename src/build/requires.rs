@@ -151,14 +151,15 @@ impl Build<'_> {
     /// Runs `rpmbuild -br`; says whether there is more to install.
     fn generate_once(&self, stage: &StageRun<'_>, argv: Vec<String>) -> Result<bool, Failure> {
         let mut spec = self.build_spec(stage, Vec::new(), argv)?;
-        spec.timeout_ms = self.request.timeout_ms;
+        spec.timeout_ms = self.request.timeout_ms();
+        spec.silence_ms = self.request.silence_ms();
         let finished = stage.sandbox(&spec, Log::Build)?;
         if finished.outcome.exit == Exit::Exited(MORE) {
             return Ok(true);
         }
         let what = "rpmbuild -br";
         let failure =
-            classify_rpmbuild(stage.stage, what, &finished.outcome, &spec.limits, &finished.tail);
+            classify_rpmbuild(stage.stage, what, &finished.outcome, &spec.limits, finished.said());
         failure.map_or(Ok(false), Err)
     }
 

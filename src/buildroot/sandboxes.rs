@@ -142,6 +142,7 @@ impl Context {
             accounting: true,
             rlimits: sandbox::spec::no_core_dumps(),
             timeout_ms: None,
+            silence_ms: None,
             seccomp: profile.seccomp.clone(),
             linux32: false,
             keep_session: false,

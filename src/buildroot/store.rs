@@ -209,14 +209,6 @@ pub(super) fn memory_directory() -> Option<PathBuf> {
     is_tmpfs.then(|| place.join(format!("albs-node-{}", nix::unistd::geteuid())))
 }
 
-/// The host's memory in MiB; 0 if it is not known.
-pub(super) fn memory_total_mib() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    number.unwrap_or(0) >> 10
-}
-
 /// Makes a directory that only its owner can enter.
 pub(super) fn private_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)

@@ -244,7 +244,7 @@ fn tell(env: &Env<'_>, text: String) {
 /// The directory in memory for what builds write, if the config wants that and the host has room.
 fn memory(env: &Env<'_>, stage: &StageRun<'_>) -> Option<PathBuf> {
     let wanted = env.options.plugins.tmpfs.as_ref()?;
-    let total = store::memory_total_mib();
+    let total = crate::resources::host_memory_bytes() >> 20;
     if total < wanted.required_ram_mb {
         stage.note(&format!(
             "the build is on the disk: this host has {total} MiB of memory, and the plugin tmpfs \

@@ -11,6 +11,7 @@ use super::signals;
 use crate::build::outcome::BuildOutcome;
 use crate::build::{self, BuildRequest};
 use crate::mock_config::Compression;
+use crate::resources::Resource;
 use crate::run::{Cancel, Logs, ResultDir};
 use crate::source::Source;
 use crate::verdict::status;
@@ -18,7 +19,7 @@ use crate::verdict::status;
 pub(super) fn run(args: &args::Build) -> Result<u8, CliError> {
     let sources = sources(args)?;
     let store = if args.plan { StoreUse::Look } else { StoreUse::Make };
-    let setup = Setup::new(&args.common, args.limits.to_limits(), store)?;
+    let setup = Setup::new(&args.common, store)?;
     let cancel = Cancel::default();
     let _signals = signals::cancel(cancel.clone());
     let several = sources.len() > 1;
@@ -59,9 +60,10 @@ fn one(
     let results = ResultDir::open(&request.resultdir).map_err(unusable)?;
     // An outcome of an earlier build must not be taken for that of this one.
     results.remove(build::outcome::FILE).map_err(unusable)?;
-    let logs = Logs::create(&results).map_err(unusable)?;
+    let logs = Logs::create(&results, request.resources.number(Resource::Log)).map_err(unusable)?;
     let runner = setup.runner(cancel.clone(), sink(&args.common), logs);
-    let (outcome, failure) = build::run(&setup.env(&runner), request, &results);
+    let (outcome, failure) =
+        build::run(&setup.env(&runner, &request.resources.limits()), request, &results);
     // With it, the logs are closed.
     drop(runner);
     let compressed = setup.options.plugins.compress_logs;
@@ -113,8 +115,9 @@ fn report(outcome: &BuildOutcome, resultdir: &Path) {
 fn print_plan(setup: &Setup, request: &BuildRequest) -> Result<(), CliError> {
     let input = build::inspect(&request.source)?;
     let runner = setup.runner(Cancel::default(), crate::run::Sink::new(|_| {}), Logs::none());
-    let plan = build::plan::plan(&setup.env(&runner), request, &input.spec)
-        .map_err(|error| CliError::new(status::GENERIC, error, None))?;
+    let plan =
+        build::plan::plan(&setup.env(&runner, &request.resources.limits()), request, &input.spec)
+            .map_err(|error| CliError::new(status::GENERIC, error, None))?;
     let text = serde_json::to_string_pretty(&plan)
         .map_err(|error| CliError::new(status::GENERIC, error, None))?;
     print(text);
@@ -160,12 +163,14 @@ fn request(
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("package");
         resultdir.push(name.trim_end_matches(".rpm").trim_end_matches(".src"));
     }
-    let configured = setup.options.rpmbuild_timeout * 1000;
+    let configured = Some(setup.options.rpmbuild_timeout).filter(|seconds| *seconds > 0);
+    // A source that is not usable is told by the build, which writes an outcome then.
+    let package = build::inspect(&source).ok().map(|input| input.package);
     Ok(BuildRequest {
         source,
         resultdir,
         defines: args.defines.clone(),
-        timeout_ms: Some(args.timeout.unwrap_or(configured)).filter(|ms| *ms > 0),
+        resources: args.resources.effective(package.as_deref(), configured)?,
         network: setup.options.rpmbuild_networking,
     })
 }

@@ -13,6 +13,7 @@ mod sandbox_run;
 mod setup;
 mod signals;
 mod size;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -43,7 +44,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &args::Args) -> Result<u8, CliError> {
-    use args::{Command, SandboxCommand};
+    use args::{Command, LimitsCommand, SandboxCommand};
     match &args.command {
         Command::Build(args) => build::run(args),
         Command::Init(args) => root::init(args),
@@ -51,6 +52,8 @@ fn run(args: &args::Args) -> Result<u8, CliError> {
         Command::Install(args) => root::install(args),
         Command::Clean(args) => clean::run(args),
         Command::Config { command } => config::run(command),
+        Command::Limits { command: LimitsCommand::Show(args) } => limits::show(args),
+        Command::Usage(args) => usage::run(args),
         Command::Sandbox { command: SandboxCommand::Run(args) } => sandbox_run::run(args),
         Command::Helper { task } => helper(task),
     }

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sandbox::Usage;
 
 use super::args::Common;
+pub(super) use crate::run::bill::size as bytes;
 use crate::run::{Event, Sink};
 
 /// How events are shown.
@@ -140,14 +141,4 @@ pub(super) fn cost(usage: &Usage) -> String {
         parts.push_back(format!("{} written", bytes(written)));
     }
     Vec::from(parts).join(", ")
-}
-
-/// A size for people.
-pub(super) fn bytes(count: u64) -> String {
-    match count {
-        0..10_240 => format!("{count} B"),
-        10_240..10_485_760 => format!("{} KiB", count >> 10),
-        10_485_760..10_737_418_240 => format!("{} MiB", count >> 20),
-        _ => format!("{:.1} GiB", count as f64 / (1u64 << 30) as f64),
-    }
 }

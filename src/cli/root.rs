@@ -102,7 +102,7 @@ pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
                 let hint = failure.hint.clone();
                 Err(CliError::new(status::ISOLATION, failure, hint))
             }
-            Exit::TimedOut | Exit::OomKilled | Exit::Cancelled => Ok(137),
+            Exit::TimedOut | Exit::Silent | Exit::OomKilled | Exit::Cancelled => Ok(137),
         }
     })
 }
@@ -114,11 +114,11 @@ fn with_root<T>(
     common: &Common,
     work: impl FnOnce(&Env<'_>, Forwarding, &Root) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
-    let setup = Setup::new(common, Limits::default(), StoreUse::Make)?;
+    let setup = Setup::new(common, StoreUse::Make)?;
     let cancel = Cancel::default();
     let signals = signals::cancel(cancel.clone());
     let runner = setup.runner(cancel, sink(common), Logs::none());
-    let env = setup.env(&runner);
+    let env = setup.env(&runner, &Limits::default());
     let root =
         runner.stage(Stage::Bootstrap, "chroot init", |stage| bootstrap::ensure(&env, stage))?;
     work(&env, signals, &root)

@@ -43,7 +43,7 @@ pub(super) fn run(args: &SandboxRun) -> Result<u8, CliError> {
             complain("albs-node: killed at the memory limit");
             Ok(KILLED)
         }
-        Exit::Cancelled => Ok(KILLED),
+        Exit::Cancelled | Exit::Silent => Ok(KILLED),
         Exit::CouldNotStart(failure) => {
             let hint = failure.hint.clone();
             Err(CliError::new(COULD_NOT_START, failure, hint))
@@ -108,6 +108,7 @@ fn spec(args: &SandboxRun, host: &HostFacts) -> Result<SandboxSpec, CliError> {
         accounting: false,
         rlimits: sandbox::spec::no_core_dumps(),
         timeout_ms: args.timeout.filter(|ms| *ms > 0),
+        silence_ms: None,
         seccomp: ["calls", "base", "terminal"].map(str::to_owned).to_vec(),
         linux32: false,
         keep_session: true,

@@ -55,11 +55,7 @@ pub(super) enum StoreUse {
 }
 
 impl Setup {
-    pub(super) fn new(
-        common: &Common,
-        limits: Limits,
-        store_use: StoreUse,
-    ) -> Result<Setup, CliError> {
+    pub(super) fn new(common: &Common, store_use: StoreUse) -> Result<Setup, CliError> {
         let host = HostFacts::probe();
         let view = host_view(&host)?;
         let watch = MemoryWatch::start();
@@ -103,7 +99,7 @@ impl Setup {
                 uid: options.chrootuid.filter(|uid| *uid > 0).unwrap_or(BUILD_USER.uid),
                 gid: options.chrootgid.filter(|gid| *gid > 0).unwrap_or(BUILD_USER.gid),
             },
-            limits,
+            limits: Limits::default(),
             hostname: options.hostname.clone().unwrap_or_else(|| "localhost".to_owned()),
             view,
             tools: HostTools::probe(),
@@ -131,11 +127,12 @@ impl Setup {
         Runner::new(self.context.host.clone(), cancel, sink, logs)
     }
 
-    pub(super) fn env<'a>(&'a self, runner: &'a Runner) -> Env<'a> {
+    /// What works on buildroots, with these limits on each stage.
+    pub(super) fn env<'a>(&'a self, runner: &'a Runner, limits: &Limits) -> Env<'a> {
         let env = |options: &'a MockOptions, key: &str, bootstrap| Env {
             runner,
             store: &self.store,
-            context: self.context.clone(),
+            context: Context { limits: limits.clone(), ..self.context.clone() },
             options,
             host_manager: self.host_manager.clone(),
             bootstrap,

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use sandbox::Outcome;
 
 use super::ResultDir;
+use super::capped::Capped;
 use crate::verdict::Stage;
 
 /// One of the logs that commands write to.
@@ -21,14 +22,14 @@ pub enum Log {
 /// The log files of one build, or none where there is no result directory.
 #[derive(Debug, Default)]
 pub struct Logs {
-    build: Option<RefCell<File>>,
+    build: Option<RefCell<Capped>>,
     root: Option<RefCell<RootLog>>,
     state: Option<RefCell<File>>,
 }
 
 #[derive(Debug)]
 struct RootLog {
-    file: File,
+    file: Capped,
     partial: Vec<u8>,
 }
 
@@ -38,16 +39,18 @@ impl Logs {
         Logs::default()
     }
 
-    /// New logs in a directory; old ones of these names are replaced.
+    /// New logs in a directory; old ones of these names are replaced. Of those that commands
+    /// write, `most` bytes are kept.
     ///
     /// # Errors
     ///
     /// A file cannot be made.
-    pub fn create(directory: &ResultDir) -> io::Result<Logs> {
+    pub fn create(directory: &ResultDir, most: Option<u64>) -> io::Result<Logs> {
         let file = |name: &str| directory.create(name);
+        let capped = |name: &str| Ok::<_, io::Error>(Capped::new(file(name)?, most));
         Ok(Logs {
-            build: Some(RefCell::new(file("build.log")?)),
-            root: Some(RefCell::new(RootLog { file: file("root.log")?, partial: Vec::new() })),
+            build: Some(RefCell::new(capped("build.log")?)),
+            root: Some(RefCell::new(RootLog { file: capped("root.log")?, partial: Vec::new() })),
             state: Some(RefCell::new(file("state.log")?)),
         })
     }
@@ -88,7 +91,7 @@ impl Logs {
         match log {
             Log::Build => {
                 if let Some(file) = &self.build {
-                    write(&mut file.borrow_mut(), bytes);
+                    file.borrow_mut().write(bytes);
                 }
             }
             Log::Root => {
@@ -121,8 +124,20 @@ impl RootLog {
                 if !line.ends_with(b"\n") {
                     line.push(b'\n');
                 }
-                write(&mut self.file, &line);
+                self.file.write(&line);
             }
+        }
+    }
+}
+
+/// A table at the end of `build.log`, which is shown whatever was left out before.
+impl Logs {
+    /// Ends the logs with what the build has cost.
+    pub fn bill(&self, table: &str) {
+        if let Some(file) = &self.build {
+            let mut file = file.borrow_mut();
+            file.end();
+            file.write_always(format!("\n{table}").as_bytes());
         }
     }
 }

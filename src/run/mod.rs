@@ -1,6 +1,8 @@
 //! Running sandboxes for a build: logs, events, usage of each stage, cancellation.
 
+pub mod bill;
 mod cancel;
+mod capped;
 mod events;
 mod logs;
 mod results;
@@ -8,9 +10,10 @@ mod tail;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::time::Instant;
 
-use sandbox::{Enforcement, HostFacts, Layer, Outcome, Sandbox, SandboxSpec, Usage};
-use serde::Serialize;
+use sandbox::{Enforcement, HostFacts, Layer, Outcome, Sample, Sandbox, SandboxSpec, Usage};
+use serde::{Deserialize, Serialize};
 
 pub use cancel::Cancel;
 pub use events::{Event, Sink};
@@ -18,10 +21,10 @@ pub use logs::{Log, Logs};
 pub use results::{Pending, ResultDir};
 pub use tail::{Lines, plain};
 
-use crate::verdict::{Class, Failure, Stage, status};
+use crate::verdict::{Class, Failure, Said, Stage, status};
 
 /// What one stage took and used.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StageRecord {
     /// Name of the stage.
     pub name: Stage,
@@ -29,6 +32,13 @@ pub struct StageRecord {
     pub seconds: f64,
     /// What its sandboxes used together.
     pub usage: Usage,
+    /// Mean of the memory in use, in bytes; none of a stage that was over before it was looked at.
+    #[serde(default)]
+    pub memory_average_bytes: Option<u64>,
+    /// What was used over time; `seconds` counts from the beginning of the build, and what is
+    /// summed up starts anew with each sandbox.
+    #[serde(default)]
+    pub samples: Vec<Sample>,
     /// How far each layer of isolation was enforced, in the weakest of its sandboxes.
     pub isolation: BTreeMap<Layer, Enforcement>,
 }
@@ -45,6 +55,7 @@ pub struct Runner {
     /// The logs of the build.
     pub logs: Logs,
     records: RefCell<Vec<StageRecord>>,
+    started: Instant,
 }
 
 /// A sandbox that has ended, and the last lines it wrote.
@@ -54,6 +65,15 @@ pub struct Finished {
     pub outcome: Outcome,
     /// The last lines of its output, without control characters.
     pub tail: Vec<String>,
+    /// The section of a spec that it was in.
+    pub section: Option<String>,
+}
+
+impl Finished {
+    /// What the verdict looks at.
+    pub fn said(&self) -> Said<'_> {
+        Said { tail: &self.tail, section: self.section.as_deref() }
+    }
 }
 
 /// A stage in progress.
@@ -63,6 +83,7 @@ pub struct StageRun<'a> {
     /// Which.
     pub stage: Stage,
     usage: RefCell<Usage>,
+    samples: RefCell<Vec<Sample>>,
     isolation: RefCell<BTreeMap<Layer, Enforcement>>,
     /// Whether a sandbox of this stage had limits.
     limited: Cell<bool>,
@@ -71,7 +92,7 @@ pub struct StageRun<'a> {
 impl Runner {
     /// A runner without stages yet.
     pub fn new(host: HostFacts, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
-        Runner { host, cancel, sink, logs, records: RefCell::default() }
+        Runner { host, cancel, sink, logs, records: RefCell::default(), started: Instant::now() }
     }
 
     /// Runs a stage and records what it took.
@@ -85,7 +106,7 @@ impl Runner {
         what: &str,
         work: impl FnOnce(&StageRun<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         // Names of packages are part of it, and they come from outside.
         let what = &plain(what);
         self.logs.state(&format!("Start: {what}"));
@@ -94,6 +115,7 @@ impl Runner {
             runner: self,
             stage,
             usage: RefCell::default(),
+            samples: RefCell::default(),
             isolation: RefCell::default(),
             limited: Cell::default(),
         };
@@ -108,7 +130,16 @@ impl Runner {
         });
         let isolation = run.isolation.into_inner();
         self.log_isolation(stage, &isolation);
-        self.records.borrow_mut().push(StageRecord { name: stage, seconds, usage, isolation });
+        let samples = run.samples.into_inner();
+        let memory = samples.iter().map(|sample| sample.memory_bytes).sum::<u64>();
+        self.records.borrow_mut().push(StageRecord {
+            name: stage,
+            seconds,
+            usage,
+            memory_average_bytes: memory.checked_div(samples.len() as u64),
+            samples,
+            isolation,
+        });
         self.logs.state(&format!("Finish: {what}"));
         result
     }
@@ -150,7 +181,8 @@ impl StageRun<'_> {
         })?;
         logs.flush(log, self.stage);
         logs.ended(log, self.stage, &finished);
-        Ok(Finished { outcome: finished, tail: lines.into_tail() })
+        let section = lines.section().map(str::to_owned);
+        Ok(Finished { outcome: finished, tail: lines.into_tail(), section })
     }
 
     /// Runs a sandbox and hands over what it says.
@@ -180,11 +212,18 @@ impl StageRun<'_> {
         if runner.cancel.is_cancelled() {
             return Err(self.interrupted());
         }
+        let offset = runner.started.elapsed().as_secs_f64();
         let sandbox = Sandbox::spawn(spec, &runner.host).map_err(failed)?;
         let _watch = runner.cancel.watch(sandbox.killer());
         let outcome = sandbox.wait(output).map_err(failed)?;
         let mut usage = self.usage.borrow_mut();
         *usage = usage.plus(&outcome.usage);
+        self.samples.borrow_mut().extend(
+            outcome
+                .samples
+                .iter()
+                .map(|sample| Sample { seconds: sample.seconds + offset, ..*sample }),
+        );
         self.note_isolation(&outcome, spec.limits.any());
         if runner.cancel.is_cancelled() {
             return Err(self.interrupted());
@@ -222,8 +261,8 @@ impl StageRun<'_> {
 
     /// Waits, or less if the build is to stop.
     pub fn sleep(&self, seconds: u64) {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
-        while std::time::Instant::now() < end && !self.is_cancelled() {
+        let end = Instant::now() + std::time::Duration::from_secs(seconds);
+        while Instant::now() < end && !self.is_cancelled() {
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
     }

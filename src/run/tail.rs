@@ -12,6 +12,7 @@ const LINE_BYTES: usize = 2000;
 pub struct Lines {
     partial: Vec<u8>,
     kept: VecDeque<String>,
+    section: Option<String>,
 }
 
 impl Lines {
@@ -46,7 +47,17 @@ impl Lines {
         self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
+    /// The section of the spec that rpmbuild was in: `Executing(%check): …` begins it.
+    pub fn section(&self) -> Option<&str> {
+        self.section.as_deref()
+    }
+
     fn keep(&mut self, text: String) {
+        if let Some((name, _)) = text.strip_prefix("Executing(%").and_then(|t| t.split_once(')'))
+            && name.len() < 40
+        {
+            self.section = Some(format!("%{name}"));
+        }
         if self.kept.len() == KEPT {
             self.kept.pop_front();
         }

@@ -56,6 +56,18 @@ pub fn classify_command(
     outcome: &Outcome,
     limits: &Limits,
 ) -> Option<Failure> {
+    classify_in(stage, what, None, outcome, limits)
+}
+
+/// As [`classify_command`], in a section of a spec if one is known.
+fn classify_in(
+    stage: Stage,
+    what: &str,
+    section: Option<&str>,
+    outcome: &Outcome,
+    limits: &Limits,
+) -> Option<Failure> {
+    let place = section.map_or_else(String::new, |section| format!(" in {section}"));
     let failure = |class, status, message: String| Failure {
         stage,
         class,
@@ -71,8 +83,16 @@ pub fn classify_command(
         Exit::TimedOut => Some(failure(
             Class::Timeout,
             status::TIMEOUT,
-            format!("{what} was killed at the time limit, after {:.0} s", outcome.seconds),
+            format!("{what} was killed at the time limit, after {:.0} s{place}", outcome.seconds),
         )),
+        Exit::Silent => Some(Failure {
+            hint: Some("find out what it waits for, or raise the limit: --silence".to_owned()),
+            ..failure(
+                Class::Timeout,
+                status::TIMEOUT,
+                format!("{what} was killed for its silence, after {:.0} s{place}", outcome.seconds),
+            )
+        }),
         Exit::Cancelled => {
             Some(failure(Class::Cancelled, status::INTERRUPTED, format!("{what} was interrupted")))
         }
@@ -94,10 +114,10 @@ pub fn classify_command(
                 format!("the sandbox for {what} could not start"),
             )
         }),
-        Exit::OomKilled => Some(memory(stage, what, outcome, limits)),
+        Exit::OomKilled => Some(memory(stage, what, &place, outcome, limits)),
         Exit::Exited(0) => None,
         Exit::Exited(_) | Exit::Signaled(_) if outcome.usage.oom_kills > 0 => {
-            Some(memory(stage, what, outcome, limits))
+            Some(memory(stage, what, &place, outcome, limits))
         }
         Exit::Exited(_) | Exit::Signaled(_) if outcome.usage.pids_refused > 0 => Some(Failure {
             hint: limits
@@ -107,7 +127,7 @@ pub fn classify_command(
                 Class::Resource,
                 exit_of(stage),
                 format!(
-                    "{what} reached the limit of {} processes",
+                    "{what} reached the limit of {} processes{place}",
                     limits.pids.map_or(0, |limit| limit.value)
                 ),
             )
@@ -128,24 +148,27 @@ fn is_full(errno: i32) -> bool {
     [Errno::ENOSPC, Errno::EDQUOT].contains(&Errno::from_raw(errno))
 }
 
-fn memory(stage: Stage, what: &str, outcome: &Outcome, limits: &Limits) -> Failure {
+fn memory(stage: Stage, what: &str, place: &str, outcome: &Outcome, limits: &Limits) -> Failure {
     let limit = limits.memory_bytes.map_or(0, |limit| limit.value);
     let mib = |bytes: u64| bytes >> 20;
-    let message = match limit {
-        0 => format!("{what} ran out of memory"),
-        limit => format!(
-            "{what} reached the memory limit of {} MiB, and the kernel killed {} of its processes",
-            mib(limit),
-            outcome.usage.oom_kills
-        ),
+    let mut message = match limit {
+        0 => format!("{what} ran out of memory{place}"),
+        limit => format!("{what} hit the memory limit of {} MiB{place}", mib(limit)),
     };
+    if let Some(largest) = &outcome.largest {
+        message +=
+            &format!(", with {} as the largest process ({} MiB)", largest.name, mib(largest.bytes));
+    }
+    if let Some(peak) = outcome.usage.memory_peak_bytes {
+        message += &format!("; peak {} MiB", mib(peak));
+    }
     Failure {
         stage,
         class: Class::Resource,
         section: None,
         message,
         evidence: Vec::new(),
-        hint: (limit > 0).then(|| format!("raise the limit: --memory {}M", mib(limit) * 2)),
+        hint: (limit > 0).then(|| format!("try --memory {}M", mib(limit) * 2)),
         status: exit_of(stage),
         retryable: false,
         source: None,
@@ -252,19 +275,30 @@ pub fn classify_helper(stage: Stage, message: String, tail: &[String]) -> Failur
     }
 }
 
+/// What rpmbuild has said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Said<'a> {
+    /// The last lines.
+    pub tail: &'a [String],
+    /// The section of the spec that it was in.
+    pub section: Option<&'a str>,
+}
+
 /// How rpmbuild failed; none if it did not.
 pub fn classify_rpmbuild(
     stage: Stage,
     what: &str,
     outcome: &Outcome,
     limits: &Limits,
-    tail: &[String],
+    Said { tail, section: executing }: Said<'_>,
 ) -> Option<Failure> {
     if outcome.exit.success() {
         return None;
     }
     let section = tail.iter().rev().find_map(|line| section(line));
-    if let Some(failure) = classify_command(stage, what, outcome, limits) {
+    let known = section.as_deref().or(executing);
+    if let Some(failure) = classify_in(stage, what, known, outcome, limits) {
+        let section = known.map(str::to_owned);
         return Some(Failure { section, evidence: evidence(tail), ..failure });
     }
     let full_lines = matching(tail, &DISK_FULL);

@@ -5,7 +5,15 @@ use sandbox::{Exit, Outcome};
 use super::*;
 
 fn outcome(exit: Exit) -> Outcome {
-    Outcome { exit, seconds: 12.3, usage: Usage::default(), leftovers: 0, enforcement: Vec::new() }
+    Outcome {
+        exit,
+        seconds: 12.3,
+        usage: Usage::default(),
+        leftovers: 0,
+        enforcement: Vec::new(),
+        samples: Vec::new(),
+        largest: None,
+    }
 }
 
 fn lines(text: &str) -> Vec<String> {
@@ -27,7 +35,7 @@ fn rpmbuild(exit: Exit, text: &str) -> serde_json::Value {
         "rpmbuild -bb",
         &outcome(exit),
         &limits,
-        &lines(text),
+        Said { tail: &lines(text), section: None },
     ))
 }
 
@@ -41,7 +49,7 @@ fn dnf(stage: Stage, text: &str) -> serde_json::Value {
 fn success_is_no_failure() {
     let good = outcome(Exit::Exited(0));
     let limits = Limits::default();
-    assert!(classify_rpmbuild(Stage::Srpm, "x", &good, &limits, &[]).is_none());
+    assert!(classify_rpmbuild(Stage::Srpm, "x", &good, &limits, Said::default()).is_none());
     assert!(classify_package_manager(Stage::Install, "x", &good, &limits, &[]).is_none());
 }
 
@@ -75,6 +83,7 @@ fn disk_full_in_a_build() {
 #[test]
 fn time_limit() {
     insta::assert_json_snapshot!(rpmbuild(Exit::TimedOut, "+ sleep 1000"));
+    insta::assert_json_snapshot!("silence", rpmbuild(Exit::Silent, "+ sleep 1000"));
 }
 
 #[test]
@@ -87,13 +96,17 @@ fn memory_and_process_limits() {
     let mut memory = outcome(Exit::Exited(1));
     memory.usage.oom_kills = 2;
     let tail = lines("g++: fatal error: Killed signal terminated program cc1plus");
-    let failure = classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &memory, &limits, &tail);
+    memory.usage.memory_peak_bytes = Some(1 << 30);
+    memory.largest = Some(sandbox::Largest { name: "cc1plus".to_owned(), bytes: 900 << 20 });
+    let said = Said { tail: &tail, section: Some("%check") };
+    let failure = classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &memory, &limits, said);
     insta::assert_json_snapshot!("memory_limit", summary(failure));
 
     let mut pids = outcome(Exit::Exited(2));
     pids.usage.pids_refused = 7;
     let tail = lines("/bin/sh: fork: retry: Resource temporarily unavailable");
-    let failure = classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &pids, &limits, &tail);
+    let said = Said { tail: &tail, section: None };
+    let failure = classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &pids, &limits, said);
     insta::assert_json_snapshot!("pids_limit", summary(failure));
 }
 

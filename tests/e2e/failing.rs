@@ -88,7 +88,7 @@ fn a_daemon_does_not_outlive_the_build() {
 fn a_fork_bomb_meets_the_limit() {
     let Some(case) = Case::shared(Kind::Root, "fork-bomb") else { return };
     let run = case.build("bad/fork-bomb", &["--pids", "60", "--timeout", "60"]);
-    run.fails(10, "rpmbuild -bb reached the limit of 60 processes");
+    run.fails(10, "rpmbuild -bb reached the limit of 60 processes in %build");
     run.tells("hint: raise the limit: --pids 120");
     let outcome = case.outcome("result");
     verdict(&outcome, "rpmbuild", "resource");
@@ -101,8 +101,8 @@ fn a_fork_bomb_meets_the_limit() {
 fn a_memory_hog_meets_the_limit() {
     let Some(case) = Case::shared(Kind::Root, "memory-hog") else { return };
     let run = case.build("bad/memory-hog", &["--memory", "256M", "--timeout", "60"]);
-    run.fails(10, "rpmbuild -bb reached the memory limit of 256 MiB");
-    run.tells("hint: raise the limit: --memory 512M");
+    run.fails(10, "rpmbuild -bb hit the memory limit of 256 MiB in %build");
+    run.tells("hint: try --memory 512M");
     let outcome = case.outcome("result");
     verdict(&outcome, "rpmbuild", "resource");
     assert!(outcome["usage"]["oom_kills"].as_u64().unwrap() > 0);

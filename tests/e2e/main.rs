@@ -16,6 +16,7 @@ mod install;
 mod interrupted;
 mod kept;
 mod left;
+mod limits;
 mod managers;
 mod oci;
 mod options;

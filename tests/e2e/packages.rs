@@ -115,7 +115,15 @@ fn logs(result: &Path) {
     for text in ["Executing(%prep)", "Executing(%build)", "Executing(%check)", "Wrote: "] {
         assert!(build.contains(text), "{text} in build.log");
     }
-    assert!(build.trim_end().ends_with("Child return code was: 0"), "{build}");
+    let (build, bill) = build.rsplit_once("\n\n").expect("a table at the end");
+    assert!(build.ends_with("Child return code was: 0"), "{build}");
+    let stages: Vec<&str> =
+        bill.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(
+        stages,
+        ["stage", "bootstrap", "srpm", "install", "rpmbuild", "collect", "all"],
+        "{bill}"
+    );
     let root = log("root.log");
     assert!(root.lines().all(|line| line.starts_with("DEBUG ")), "{root}");
     assert!(root.contains("builddep"), "{root}");

@@ -38,6 +38,7 @@ fn spec(command: &[&str]) -> SandboxSpec {
         limits: Limits::default(),
         accounting: true,
         rlimits: BTreeMap::from([("NOFILE".to_owned(), 256)]),
+        silence_ms: None,
         timeout_ms: Some(20_000),
         seccomp: vec!["base".to_owned()],
         linux32: false,

@@ -16,7 +16,7 @@ fn with_cgroups(test: fn(Mode)) {
         memory_bytes: Some(sandbox::spec::Limit::required(1 << 30)),
         pids: Some(sandbox::spec::Limit::required(100)),
         cpus: Some(sandbox::spec::Limit::required(1.0)),
-        swap_bytes: None,
+        ..Default::default()
     };
     match sandbox::cgroup::plan("test", &limits, &facts) {
         Ok(_) => with(Mode::Root, test),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub use facts::{CgroupFacts, Hierarchy};
 
 use crate::error::PlanError;
-use crate::outcome::{Enforcement, Rusage, Usage};
+use crate::outcome::{Enforcement, Largest, Rusage, Sample, Usage};
 use crate::spec::Limits;
 
 /// Prefix of the directories that we make, so that left-overs can be told from others' groups.
@@ -226,6 +226,30 @@ impl Cgroup {
         usage
     }
 
+    /// What the processes of the groups use at this moment; none if nobody counts.
+    pub fn sample(&self, seconds: f64) -> Option<Sample> {
+        let mut sample = Sample { seconds, ..Sample::default() };
+        match self.version {
+            Version::None => return None,
+            Version::V1 => self.groups.iter().for_each(|dir| v1::sample(dir, &mut sample)),
+            Version::V2 => self.groups.iter().for_each(|dir| v2::sample(dir, &mut sample)),
+        }
+        Some(sample)
+    }
+
+    /// The process of the groups with the most resident memory.
+    pub fn largest(&self) -> Option<Largest> {
+        let procs = fs::read_to_string(self.groups.first()?.join("cgroup.procs")).ok()?;
+        let resident = |pid: &str| {
+            let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+            Some((statm.split_whitespace().nth(1)?.parse::<u64>().ok()?, pid.to_owned()))
+        };
+        let (pages, pid) = procs.lines().filter_map(resident).max()?;
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        let name = name.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        Some(Largest { name, bytes: pages.saturating_mul(page_size()) })
+    }
+
     /// Removes the groups. The last processes may still be on their way out, so a busy group is
     /// tried again for a second.
     ///
@@ -252,6 +276,12 @@ impl Drop for Cgroup {
         // A group that could not be removed is swept at a later start.
         let _ = self.remove_groups();
     }
+}
+
+/// Bytes in a page of memory.
+fn page_size() -> u64 {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
 }
 
 /// Removes a control group directory, waiting for at most a second for its last processes.

@@ -7,6 +7,7 @@ fn limits() -> Limits {
         swap_bytes: Some(Limit::optional(0)),
         pids: Some(Limit::required(100)),
         cpus: Some(Limit::required(1.5)),
+        ..Limits::default()
     }
 }
 

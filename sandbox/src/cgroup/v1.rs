@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{CgroupFacts, CgroupPlan, IfMissing, Version, Write, keyed, number, v2, with_pid1};
 use crate::error::PlanError;
-use crate::outcome::{Usage, UsageSource};
+use crate::outcome::{Sample, Usage, UsageSource};
 use crate::spec::Limits;
 
 /// Period of the processor quota in µs; the kernel's default.
@@ -75,8 +75,22 @@ pub(super) fn plan(
                 plan.write(parent, "cpu.cfs_period_us", PERIOD_US.to_string(), IfMissing::Fail);
                 plan.write(parent, "cpu.cfs_quota_us", quota, IfMissing::Fail);
             }
-            None => plan.give_up("cpu", limit.required, reason, hint)?,
+            None => plan.give_up("cpu", limit.required, reason, hint.clone())?,
         }
+    }
+    if let Some(limit) = limits.cpu_weight {
+        match parent_of(plan, "cpu") {
+            Some(parent) => {
+                // 1024 is what everybody has.
+                let shares = (limit.value.clamp(1, 10_000) * 1024 / 100).max(2).to_string();
+                plan.write(parent, "cpu.shares", shares, IfMissing::Fail);
+            }
+            None => plan.give_up("cpu weight", limit.required, reason, hint.clone())?,
+        }
+    }
+    if let Some(limit) = limits.memory_high_bytes {
+        let reason = "version 1 of control groups has no such limit";
+        plan.give_up("memory high", limit.required, reason, hint)?;
     }
     Ok(())
 }
@@ -109,13 +123,35 @@ pub(super) fn read(dir: &Path, usage: &mut Usage) {
     if let Some(refused) = keyed(&dir.join("pids.events"), "max") {
         usage.pids_refused = refused;
     }
-    let io = ["blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"]
-        .iter()
-        .find_map(|file| fs::read_to_string(dir.join(file)).ok());
-    if let Some(text) = io {
-        usage.io_read_bytes = Some(io_total(&text, "Read"));
-        usage.io_write_bytes = Some(io_total(&text, "Write"));
+    let bytes = blkio(dir, "io_service_bytes");
+    usage.io_read_bytes = bytes.map(|(read, _)| read).or(usage.io_read_bytes);
+    usage.io_write_bytes = bytes.map(|(_, written)| written).or(usage.io_write_bytes);
+    let operations = blkio(dir, "io_serviced");
+    usage.io_read_ops = operations.map(|(reads, _)| reads).or(usage.io_read_ops);
+    usage.io_write_ops = operations.map(|(_, writes)| writes).or(usage.io_write_ops);
+}
+
+pub(super) fn sample(dir: &Path, sample: &mut Sample) {
+    if let Some(nanoseconds) = number(&dir.join("cpuacct.usage")) {
+        sample.cpu_us = nanoseconds / 1000;
     }
+    if let Some(bytes) = number(&dir.join("memory.usage_in_bytes")) {
+        sample.memory_bytes = bytes;
+    }
+    if let Some(pids) = number(&dir.join("pids.current")) {
+        sample.pids = pids;
+    }
+    if let Some((read, written)) = blkio(dir, "io_service_bytes") {
+        (sample.io_read_bytes, sample.io_write_bytes) = (read, written);
+    }
+}
+
+/// What a blkio file counts of reading and writing, with groups below where the kernel can.
+fn blkio(dir: &Path, what: &str) -> Option<(u64, u64)> {
+    let text = ["_recursive", ""]
+        .iter()
+        .find_map(|end| fs::read_to_string(dir.join(format!("blkio.throttle.{what}{end}"))).ok())?;
+    Some((io_total(&text, "Read"), io_total(&text, "Write")))
 }
 
 /// Sum over the devices of blkio files: `8:0 Read 4096`.

@@ -8,7 +8,7 @@ use super::{
     number, with_pid1,
 };
 use crate::error::PlanError;
-use crate::outcome::{Usage, UsageSource};
+use crate::outcome::{Pressure, Sample, Usage, UsageSource};
 use crate::spec::Limits;
 
 /// Group into which we move ourselves, since a group with processes cannot give controllers to
@@ -36,6 +36,9 @@ pub(super) fn plan(
         // One victim would leave a build that hangs or fails in odd ways.
         write("memory.oom.group", "1".to_owned(), IfMissing::Ignore);
     }
+    if let Some(limit) = limits.memory_high_bytes {
+        write("memory.high", limit.value.to_string(), IfMissing::Fail);
+    }
     if let Some(limit) = limits.swap_bytes {
         let if_missing = IfMissing::for_swap(limit.required, facts);
         write("memory.swap.max", limit.value.to_string(), if_missing);
@@ -55,6 +58,24 @@ pub(super) fn plan(
             let reason = "the cpu controller is not delegated to this user";
             plan.give_up("cpu", limit.required, reason, super::delegation_hint())?
         }
+        None => {}
+    }
+    match limits.cpu_weight {
+        Some(limit) if has("cpu") => {
+            let weight = limit.value.clamp(1, 10_000).to_string();
+            plan.writes.push(Write {
+                parent: 0,
+                file: "cpu.weight",
+                value: weight,
+                if_missing: IfMissing::Fail,
+            });
+        }
+        Some(limit) => plan.give_up(
+            "cpu weight",
+            limit.required,
+            "the cpu controller is not delegated to this user",
+            super::delegation_hint(),
+        )?,
         None => {}
     }
     Ok(())
@@ -134,6 +155,28 @@ pub(super) fn read(dir: &Path, usage: &mut Usage) {
     if let Ok(text) = fs::read_to_string(dir.join("io.stat")) {
         usage.io_read_bytes = Some(io_total(&text, "rbytes="));
         usage.io_write_bytes = Some(io_total(&text, "wbytes="));
+        usage.io_read_ops = Some(io_total(&text, "rios="));
+        usage.io_write_ops = Some(io_total(&text, "wios="));
+    }
+    let stalled = |name: &str| {
+        let text = fs::read_to_string(dir.join(name)).ok()?;
+        let some = text.lines().find(|line| line.starts_with("some "))?;
+        some.rsplit_once("total=")?.1.parse::<u64>().ok()
+    };
+    if let Some(cpu_us) = stalled("cpu.pressure") {
+        let (memory_us, io_us) = (stalled("memory.pressure"), stalled("io.pressure"));
+        usage.pressure =
+            Some(Pressure { cpu_us, memory_us: memory_us.unwrap_or(0), io_us: io_us.unwrap_or(0) });
+    }
+}
+
+pub(super) fn sample(dir: &Path, sample: &mut Sample) {
+    sample.cpu_us = keyed(&dir.join("cpu.stat"), "usage_usec").unwrap_or(0);
+    sample.memory_bytes = number(&dir.join("memory.current")).unwrap_or(0);
+    sample.pids = number(&dir.join("pids.current")).unwrap_or(0);
+    if let Ok(text) = fs::read_to_string(dir.join("io.stat")) {
+        sample.io_read_bytes = io_total(&text, "rbytes=");
+        sample.io_write_bytes = io_total(&text, "wbytes=");
     }
 }
 

@@ -57,6 +57,7 @@ fn spec(host: &HostFacts) -> SandboxSpec {
         limits: Limits::default(),
         accounting: true,
         rlimits: crate::spec::no_core_dumps(),
+        silence_ms: None,
         timeout_ms: Some(5000),
         seccomp: vec!["base".to_owned()],
         linux32: false,

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+mod limits;
+
+pub(super) use limits::{LimitArgs, LimitsCommand, LimitsShow, ResourceArgs, Usage};
+
 use super::size;
 
 /// Builds RPM packages in a sandbox of its own: rootless, limited, accounted.
@@ -31,6 +35,13 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look at the limits of builds.
+    Limits {
+        #[command(subcommand)]
+        command: LimitsCommand,
+    },
+    /// Draw what a build has used over time.
+    Usage(Usage),
     /// Run commands in the sandbox directly, for debugging and measuring.
     Sandbox {
         #[command(subcommand)]
@@ -75,24 +86,11 @@ pub(super) struct StoreArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub(super) struct LimitArgs {
-    /// Memory limit of every stage in bytes, or with K, M, G, T (powers of 1024).
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    pub(super) memory: Option<u64>,
-    /// Limit on the number of processes and threads of every stage.
-    #[arg(long, value_name = "N")]
-    pub(super) pids: Option<u64>,
-    /// Limit on processors of every stage; also sets how many jobs rpmbuild starts.
-    #[arg(long, value_name = "N", value_parser = size::parse_cpus)]
-    pub(super) cpus: Option<f64>,
-}
-
-#[derive(Debug, ClapArgs)]
 pub(super) struct Build {
     #[command(flatten)]
     pub(super) common: Common,
     #[command(flatten)]
-    pub(super) limits: LimitArgs,
+    pub(super) resources: ResourceArgs,
     /// Where packages and logs go. With several source packages, each gets a directory in it.
     /// [default: resultdir of the config, or ./result].
     #[arg(long, value_name = "DIR")]
@@ -100,9 +98,6 @@ pub(super) struct Build {
     /// Define a macro.
     #[arg(short = 'D', long = "define", value_name = "'NAME VALUE'", value_parser = define)]
     pub(super) defines: Vec<(String, String)>,
-    /// Kill rpmbuild after this time; 0 is no limit [default: rpmbuild_timeout of the config].
-    #[arg(long, value_name = "SECS", value_parser = size::parse_timeout)]
-    pub(super) timeout: Option<u64>,
     /// Build this spec file.
     #[arg(long, value_name = "FILE", requires = "sources", conflicts_with = "packages")]
     pub(super) spec: Option<PathBuf>,

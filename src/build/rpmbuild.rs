@@ -1,0 +1,119 @@
+//! Calls of rpmbuild, and the sandbox of the build user in general.
+
+use std::path::Path;
+
+use sandbox::spec::{Mount, Network};
+
+use super::commands;
+use super::pipeline::Build;
+use super::plugins::CCACHE;
+use crate::profile::ProfileName;
+use crate::run::{Log, StageRun};
+use crate::verdict::{Failure, classify_rpmbuild, status};
+
+/// An rpmbuild that failed.
+struct Failed {
+    failure: Failure,
+    out_of_memory: bool,
+}
+
+impl Build<'_> {
+    pub(super) fn rpmbuild(
+        &self,
+        stage: &StageRun<'_>,
+        argv: Vec<String>,
+        what: &str,
+    ) -> Result<(), Failure> {
+        self.try_rpmbuild(stage, argv, what)?.map_or(Ok(()), |failed| Err(failed.failure))
+    }
+
+    /// `rpmbuild -bb`; once more, with fewer jobs, when memory ran out and the class says so.
+    pub(super) fn rpmbuild_binary(
+        &self,
+        stage: &StageRun<'_>,
+        argv: Vec<String>,
+    ) -> Result<(), Failure> {
+        let what = "rpmbuild -bb";
+        let Some(failed) = self.try_rpmbuild(stage, argv.clone(), what)? else { return Ok(()) };
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let jobs = self.jobs.get().unwrap_or(u32::try_from(cpus).unwrap_or(u32::MAX));
+        if !(failed.out_of_memory && self.request.resources.retry_after_oom && jobs > 1) {
+            return Err(failed.failure);
+        }
+        stage.note(&format!("{}; trying once more with {} jobs", failed.failure, jobs / 2));
+        self.jobs.set(Some(jobs / 2));
+        self.rpmbuild(stage, argv, what)
+    }
+
+    fn try_rpmbuild(
+        &self,
+        stage: &StageRun<'_>,
+        argv: Vec<String>,
+        what: &str,
+    ) -> Result<Option<Failed>, Failure> {
+        let mut spec = self.build_spec(stage, Vec::new(), argv)?;
+        spec.timeout_ms = self.request.timeout_ms();
+        spec.silence_ms = self.request.silence_ms();
+        let finished = stage.sandbox(&spec, Log::Build)?;
+        let outcome = &finished.outcome;
+        let failure = classify_rpmbuild(stage.stage, what, outcome, &spec.limits, finished.said());
+        Ok(failure.map(|failure| Failed { failure, out_of_memory: outcome.usage.oom_kills > 0 }))
+    }
+
+    /// A sandbox of the build user in the workspace.
+    pub(super) fn build_spec(
+        &self,
+        stage: &StageRun<'_>,
+        mut mounts: Vec<Mount>,
+        argv: Vec<String>,
+    ) -> Result<sandbox::SandboxSpec, Failure> {
+        let env = self.env;
+        let jobs = self.jobs.get();
+        mounts.push(Mount::File {
+            destination: Path::new(&env.options.chroothome).join(".rpmmacros"),
+            content: commands::macro_file(env.options, &self.request.defines, jobs),
+            mode: 0o644,
+        });
+        let mut environment = env.options.environment.clone();
+        if let Some(ccache) = &env.options.plugins.ccache {
+            mounts.push(self.ccache_mount(stage)?);
+            environment.insert("CCACHE_DIR".to_owned(), CCACHE.to_owned());
+            environment.insert("CCACHE_UMASK".to_owned(), "002".to_owned());
+            if let Some(compress) = &ccache.compress {
+                environment.insert("CCACHE_COMPRESS".to_owned(), compress.clone());
+            }
+            if !ccache.hashdir {
+                environment.insert("CCACHE_NOHASHDIR".to_owned(), "1".to_owned());
+            }
+        }
+        if let Some(jobs) = jobs {
+            // What older rpm reads instead of the macro.
+            environment.insert("RPM_BUILD_NCPUS".to_owned(), jobs.to_string());
+        }
+        let mut spec = env
+            .context
+            .chroot(
+                stage.stage.as_str(),
+                ProfileName::Build,
+                self.workspace.root(),
+                mounts,
+                &environment,
+                argv,
+            )
+            .map_err(|error| {
+                let message = "the build's sandbox could not be planned";
+                Failure::infrastructure(stage.stage, status::GENERIC, message, Some(error.into()))
+            })?;
+        spec.cwd = env.options.chroothome.clone().into();
+        // What the config says of a limit for processes goes before its class.
+        for (name, value) in self.request.resources.rlimits() {
+            spec.rlimits.entry(name).or_insert(value);
+        }
+        if self.request.network {
+            spec.network = Network::Host;
+            spec.mounts.extend(env.context.view.network_mounts.clone());
+            spec.environment.extend(env.context.view.network_environment.clone());
+        }
+        Ok(spec)
+    }
+}

@@ -1,0 +1,208 @@
+//! From classes, the host and the command line to numbers. Pure.
+
+use std::collections::BTreeMap;
+
+use sandbox::spec::{Limit, Limits};
+use serde::Serialize;
+
+use super::{Class, Policy, Resource, ResourceError, Unit};
+
+/// What shares are shares of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HostSize {
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// Processors.
+    pub cpus: u32,
+    /// Builds that run at a time.
+    pub slots: u32,
+}
+
+impl HostSize {
+    /// This host's, for so many builds at a time.
+    pub fn probe(slots: u32) -> HostSize {
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        HostSize {
+            memory_bytes: host_memory_bytes(),
+            cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+            slots,
+        }
+    }
+}
+
+/// The host's memory in bytes; 0 if it is not known.
+pub fn host_memory_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    number.unwrap_or(0) << 10
+}
+
+/// A number that the command line or the config gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    /// Of what.
+    pub resource: Resource,
+    /// The number in the resource's unit; none lifts the limit.
+    pub number: Option<f64>,
+    /// Who says so, such as `--memory`.
+    pub from: String,
+}
+
+/// One effective limit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Setting {
+    /// The number in the resource's unit; none is no limit.
+    pub number: Option<f64>,
+    /// Where it comes from.
+    pub from: String,
+    /// Whether a build must not start where it cannot be enforced.
+    pub required: bool,
+}
+
+/// All limits of one build.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Effective {
+    /// Name of the class.
+    pub class: String,
+    /// Why it is that one.
+    pub class_from: String,
+    /// Whether rpmbuild is tried once more, with half the jobs, when memory ran out.
+    pub retry_after_oom: bool,
+    /// The limits.
+    pub settings: BTreeMap<Resource, Setting>,
+}
+
+/// The limits of a build.
+///
+/// # Errors
+///
+/// A class does not exist, or an amount of it means nothing.
+pub fn effective(
+    policy: &Policy,
+    host: &HostSize,
+    class: Option<&str>,
+    package: Option<&str>,
+    overrides: &[Override],
+) -> Result<Effective, ResourceError> {
+    let (class, class_from) = match (class, policy.class_of(package)) {
+        (Some(class), _) => (class, "--class".to_owned()),
+        (None, (class, pattern)) => (class, format!("the rule for packages {pattern}")),
+    };
+    let line = ancestry(policy, class)?;
+    let retry = line.iter().find_map(|(_, class)| class.retry_after_oom);
+    let mut settings = BTreeMap::new();
+    for resource in Resource::ALL {
+        let setting = match overrides.iter().rev().find(|o| o.resource == resource) {
+            Some(over) => Setting { number: over.number, from: over.from.clone(), required: true },
+            None => {
+                let memory = settings.get(&Resource::Memory);
+                of_class(&line, resource, host, memory)?
+            }
+        };
+        settings.insert(resource, setting);
+    }
+    // A memory limit without one on swap limits nothing.
+    if let Some(required) = settings.get(&Resource::Memory).map(|memory| memory.required)
+        && let Some(swap) = settings.get_mut(&Resource::Swap)
+        && swap.number.is_none()
+        && required
+    {
+        *swap = Setting { number: Some(0.0), from: "--memory".to_owned(), required: false };
+    }
+    Ok(Effective {
+        class: class.to_owned(),
+        class_from,
+        retry_after_oom: retry.unwrap_or(false),
+        settings,
+    })
+}
+
+/// A class and those that it is like, the nearest first.
+fn ancestry<'a>(
+    policy: &'a Policy,
+    name: &str,
+) -> Result<Vec<(&'a str, &'a Class)>, ResourceError> {
+    let mut line: Vec<(&str, &Class)> = Vec::new();
+    let mut next = Some(name);
+    while let Some(name) = next {
+        let (known, class) =
+            policy.classes.get_key_value(name).ok_or_else(|| ResourceError::UnknownClass {
+                name: name.to_owned(),
+                known: policy.classes.keys().cloned().collect(),
+            })?;
+        if line.iter().any(|(seen, _)| seen == known) {
+            return Err(ResourceError::Circle { name: known.clone() });
+        }
+        line.push((known, class));
+        next = class.like.as_deref();
+    }
+    Ok(line)
+}
+
+fn of_class(
+    line: &[(&str, &Class)],
+    resource: Resource,
+    host: &HostSize,
+    memory: Option<&Setting>,
+) -> Result<Setting, ResourceError> {
+    let slots = f64::from(host.slots.max(1));
+    let whole = match resource {
+        Resource::Memory | Resource::Swap => Some(host.memory_bytes as f64 / slots),
+        Resource::MemoryHigh => memory.and_then(|memory| memory.number),
+        Resource::Cpus => Some(f64::from(host.cpus) / slots),
+        _ => None,
+    };
+    let found = line.iter().find_map(|(name, class)| Some((name, class.limits.get(&resource)?)));
+    let Some((name, amount)) = found else {
+        return Ok(Setting { number: None, from: "no class".to_owned(), required: false });
+    };
+    // A share of a memory that is not limited is no limit either.
+    if resource == Resource::MemoryHigh && whole.is_none() {
+        return Ok(Setting { number: None, from: format!("class {name}"), required: false });
+    }
+    let number = amount.number(resource.unit(), whole).map_err(|source| ResourceError::Amount {
+        class: (*name).to_owned(),
+        resource: resource.name(),
+        amount: amount.to_string(),
+        source,
+    })?;
+    let number = match resource.unit() {
+        Unit::Processors => number,
+        _ => number.map(f64::floor),
+    };
+    Ok(Setting { number, from: format!("class {name}: {amount}"), required: false })
+}
+
+impl Effective {
+    /// The number of a resource, rounded down; none is no limit.
+    pub fn number(&self, resource: Resource) -> Option<u64> {
+        Some(self.settings.get(&resource)?.number? as u64)
+    }
+
+    /// The part that control groups enforce.
+    pub fn limits(&self) -> Limits {
+        let limit = |resource| {
+            let setting = self.settings.get(&resource)?;
+            Some(Limit { value: setting.number? as u64, required: setting.required })
+        };
+        Limits {
+            memory_bytes: limit(Resource::Memory),
+            memory_high_bytes: limit(Resource::MemoryHigh),
+            swap_bytes: limit(Resource::Swap),
+            pids: limit(Resource::Pids),
+            cpus: self.settings.get(&Resource::Cpus).and_then(|setting| {
+                Some(Limit { value: setting.number?, required: setting.required })
+            }),
+            cpu_weight: limit(Resource::CpuWeight),
+        }
+    }
+
+    /// The part that each process has for itself, by setrlimit(2) name.
+    pub fn rlimits(&self) -> BTreeMap<String, u64> {
+        [(Resource::OpenFiles, "NOFILE"), (Resource::FileSize, "FSIZE")]
+            .into_iter()
+            .filter_map(|(resource, name)| Some((name.to_owned(), self.number(resource)?)))
+            .collect()
+    }
+}

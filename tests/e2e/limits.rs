@@ -1,0 +1,127 @@
+//! Limits of classes and of the command line, and the bill.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::case::Case;
+use crate::fixture::Kind;
+
+fn spec(case: &Case, build: &str) -> String {
+    let text = format!(
+        "%global debug_package %{{nil}}\nName: limited\nVersion: 1\nRelease: 1\nSummary: s\n\
+         License: MIT\nBuildArch: noarch\n%description\n.\n%prep\n%build\nset -e\n{build}\n\
+         %install\n%files\n"
+    );
+    case.file("limited.spec", text.as_bytes())
+}
+
+fn build(case: &Case, spec: &str, more: &[&str]) -> crate::case::Run {
+    let empty = case.fixture.base.join("empty").display().to_string();
+    let result = case.result("result").display().to_string();
+    let config = case.config();
+    let args =
+        ["build", "-r", &config, "--spec", spec, "--sources", &empty, "--resultdir", &result];
+    case.run(&[&args[..], more].concat())
+}
+
+fn program(case: &Case, args: &[&str]) -> String {
+    let output = Command::new(case.dir.join("bin/albs-node")).args(args).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn silence_ends_a_build() {
+    for kind in [Kind::Root, Kind::NoSubids] {
+        let Some(case) = Case::shared(kind, "silence") else { return };
+        let talks = spec(&case, "for i in 1 2 3 4; do echo $i; sleep 0.7; done");
+        build(&case, &talks, &["--silence", "2"]).succeeds();
+        let waits = spec(&case, "echo begun; sleep 100");
+        let run = build(&case, &waits, &["--silence", "1"]);
+        run.fails(11, "rpmbuild -bb was killed for its silence, after 1 s in %build");
+        run.tells("hint: find out what it waits for, or raise the limit: --silence");
+        let verdict = &case.outcome("result")["verdict"];
+        assert_eq!((&verdict["class"], &verdict["section"]), (&"timeout".into(), &"%build".into()));
+        case.nothing_left();
+    }
+}
+
+#[test]
+fn a_flood_of_output_is_cut() {
+    let Some(case) = Case::shared(Kind::Subids, "flood") else { return };
+    let flood = spec(&case, "echo the beginning; yes flood | head -c 200000000; echo the end");
+    build(&case, &flood, &["--log-size", "4M"]).succeeds();
+    let log = case.log("build.log");
+    assert!(log.len() < (4 << 20) + 10_000, "{}", log.len());
+    assert!(log.contains("\nthe beginning\n") && log.contains("\nthe end\n"));
+    assert!(log.contains(" bytes left out, since the log reached its size limit"));
+    assert!(log.lines().last().unwrap().starts_with("all "));
+    case.nothing_left();
+}
+
+#[test]
+fn limits_of_processes() {
+    let Some(case) = Case::shared(Kind::Subids, "rlimits") else { return };
+    let config = case.file(
+        "resources.toml",
+        b"[class.own]\nwhy = 'a test'\nlimits = { open_files = '77', file_size = '1M' }\n\
+          [[package]]\npattern = 'lim*'\nclass = 'own'\n",
+    );
+    let bounded = spec(
+        &case,
+        "test \"$(ulimit -n):$(ulimit -f)\" = 77:1024
+! head -c 2M /dev/zero > large",
+    );
+    build(&case, &bounded, &["--resources", &config]).succeeds();
+    build(&case, &bounded, &["--class", "none"])
+        .fails(5, "there is no class \"none\" of resources");
+    case.nothing_left();
+    let shown: Value =
+        serde_json::from_str(&program(&case, &["limits", "show", "--json", "--class", "small"]))
+            .unwrap();
+    assert_eq!(shown["settings"]["pids"]["number"], 4096.0);
+    assert_eq!(shown["settings"]["timeout"]["from"], "class small: 2h");
+}
+
+#[test]
+fn memory_that_runs_out_is_explained_and_tried_with_fewer_jobs() {
+    let Some(case) = Case::shared(Kind::Root, "explained") else { return };
+    // Takes what its jobs say, slowly enough to be seen; with one job it fits.
+    let hungry = spec(
+        &case,
+        "echo jobs: $RPM_BUILD_NCPUS
+perl -e 'my @a; for (1 .. 16 * $ENV{RPM_BUILD_NCPUS}) { push @a, \"x\" x (8 << 20); select undef, undef, undef, 0.05 }'",
+    );
+    let run = build(&case, &hungry, &["--memory", "192M", "--cpus", "2"]);
+    run.fails(
+        10,
+        "rpmbuild -bb hit the memory limit of 192 MiB in %build, with perl as the largest",
+    );
+    run.tells("hint: try --memory 384M");
+    let run = build(&case, &hungry, &["--memory", "192M", "--cpus", "2", "--class", "large"]);
+    run.succeeds();
+    run.tells("trying once more with 1 jobs");
+    case.nothing_left();
+}
+
+#[test]
+fn what_was_used_is_drawn() {
+    let Some(case) = Case::shared(Kind::Root, "usage") else { return };
+    let busy = spec(&case, "end=$((SECONDS + 4)); while test $SECONDS -lt $end; do :; done");
+    build(&case, &busy, &[]).succeeds();
+    let stages = &case.outcome("result")["stages"];
+    let samples = stages[3]["samples"].as_array().unwrap();
+    assert!((3..=6).contains(&samples.len()), "{samples:?}");
+    assert!(samples.iter().all(|sample| sample["memory_bytes"].as_u64().unwrap() > 0));
+    assert!(stages[3]["memory_average_bytes"].as_u64().unwrap() > 0);
+    let result = case.result("result").display().to_string();
+    let text = program(&case, &["usage", &result]);
+    let line = text.lines().find(|line| line.starts_with("processors")).unwrap();
+    assert!(line.contains('█'), "{text}");
+    // One processor was busy.
+    let most: f64 = line.rsplit_once("| ").unwrap().1.parse().unwrap();
+    assert!((0.5..1.5).contains(&most), "{text}");
+    let svg = program(&case, &["usage", "--svg", &result]);
+    assert!(svg.starts_with("<svg ") && svg.matches("<polyline").count() == 5, "{svg}");
+}
