@@ -21,7 +21,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Build source packages, or a spec with its sources, into packages.
-    Build(Build),
+    Build(Box<Build>),
     /// Make the buildroot of a config, if it is missing.
     Init(Init),
     /// Open a shell, or run a command, in the buildroot of a config.
