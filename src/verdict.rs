@@ -8,7 +8,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use classify::{
-    Said, classify_command, classify_helper, classify_package_manager, classify_rpmbuild,
+    Said, classify_command, classify_disk, classify_helper, classify_package_manager,
+    classify_rpmbuild,
 };
 
 /// The stages of a build, in their order.

@@ -7,9 +7,11 @@ use sandbox::spec::{Mount, Network};
 use super::commands;
 use super::pipeline::Build;
 use super::plugins::CCACHE;
+use crate::buildroot::disk::{DiskWatch, Size};
 use crate::profile::ProfileName;
+use crate::resources::Resource;
 use crate::run::{Log, StageRun};
-use crate::verdict::{Failure, classify_rpmbuild, status};
+use crate::verdict::{Failure, classify_disk, classify_rpmbuild, status};
 
 /// An rpmbuild that failed.
 struct Failed {
@@ -54,10 +56,29 @@ impl Build<'_> {
         let mut spec = self.build_spec(stage, Vec::new(), argv)?;
         spec.timeout_ms = self.request.timeout_ms();
         spec.silence_ms = self.request.silence_ms();
-        let finished = stage.sandbox(&spec, Log::Build)?;
+        let mut watch = None;
+        let limit = self.disk_limit();
+        let finished = stage.sandbox_with(&spec, Log::Build, |killer| {
+            watch = limit.map(|limit| DiskWatch::start(self.env, self.workspace, limit, killer));
+        });
+        let too_large = watch.and_then(DiskWatch::end);
+        let finished = finished?;
+        if let (Some(size), Some(limit)) = (too_large, limit) {
+            let failure = classify_disk(stage.stage, what, size, limit, finished.said());
+            return Ok(Some(Failed { failure, out_of_memory: false }));
+        }
         let outcome = &finished.outcome;
         let failure = classify_rpmbuild(stage.stage, what, outcome, &spec.limits, finished.said());
         Ok(failure.map(|failure| Failed { failure, out_of_memory: outcome.usage.oom_kills > 0 }))
+    }
+
+    /// What the build may write, if that is limited.
+    fn disk_limit(&self) -> Option<Size> {
+        let resources = &self.request.resources;
+        let (bytes, inodes) =
+            (resources.number(Resource::Disk), resources.number(Resource::Inodes));
+        (bytes.is_some() || inodes.is_some())
+            .then(|| Size { bytes: bytes.unwrap_or(u64::MAX), inodes: inodes.unwrap_or(u64::MAX) })
     }
 
     /// A sandbox of the build user in the workspace.

@@ -60,6 +60,16 @@ pub(super) fn run_always(
     task: &Task,
     trees: &Trees,
 ) -> Result<(), String> {
+    ask_always(context, program, task, trees).map(drop)
+}
+
+/// As [`run_always`]; gives what the task answers.
+pub(super) fn ask_always(
+    context: &Context,
+    program: &Path,
+    task: &Task,
+    trees: &Trees,
+) -> Result<String, String> {
     let spec = spec(context, program, "clean", task, trees).map_err(|error| error.to_string())?;
     let mut said = Vec::new();
     let mut run = || -> Result<Outcome, SandboxError> {
@@ -67,11 +77,11 @@ pub(super) fn run_always(
         sandbox.wait(&mut |bytes| said.extend_from_slice(bytes))
     };
     let outcome = run().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&said);
     if outcome.exit.success() {
-        return Ok(());
+        return Ok(said.into_owned());
     }
-    let said = crate::run::plain(&String::from_utf8_lossy(&said));
-    Err(format!("{}: {said}", outcome.exit))
+    Err(format!("{}: {}", outcome.exit, crate::run::plain(&said)))
 }
 
 /// The sandbox of a task.

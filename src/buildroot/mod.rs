@@ -2,6 +2,7 @@
 
 mod account;
 pub mod bootstrap;
+pub mod disk;
 pub mod dnf;
 pub mod emulation;
 pub mod image;

@@ -171,6 +171,11 @@ impl Workspace {
         self.dir.join(if self.copied { "copy" } else { "upper" })
     }
 
+    /// Whether that has the buildroot in it as well, as a copy.
+    pub fn is_copy(&self) -> bool {
+        self.copied
+    }
+
     /// A directory of this user beside the trees, for inputs and outputs.
     ///
     /// # Errors

@@ -170,7 +170,7 @@ fn request(
         source,
         resultdir,
         defines: args.defines.clone(),
-        resources: args.resources.effective(package.as_deref(), configured)?,
+        resources: args.resources.effective(package.as_deref(), configured, setup.store.path())?,
         network: setup.options.rpmbuild_networking,
     })
 }

@@ -1,10 +1,13 @@
 //! Limits of the command line, and `albs-node limits show`.
 
+use std::path::Path;
+
 use sandbox::spec::{Limit, Limits};
 
 use super::args::{LimitArgs, LimitsShow, ResourceArgs};
 use super::error::CliError;
 use super::output::{bytes, print};
+use super::setup::default_place;
 use crate::resources::{
     Effective, HOST_POLICY, HostSize, Override, Policy, Resource, ResourceError, Unit, effective,
 };
@@ -26,11 +29,12 @@ impl LimitArgs {
 
 impl ResourceArgs {
     /// The limits of a build of this package. `configured`: the time limit of the config in
-    /// seconds, if it has one.
+    /// seconds, if it has one. `place`: where builds write.
     pub(super) fn effective(
         &self,
         package: Option<&str>,
         configured: Option<u64>,
+        place: &Path,
     ) -> Result<Effective, CliError> {
         let policy = Policy::load(&self.resources).map_err(wrong)?;
         let mut overrides = Vec::new();
@@ -45,6 +49,8 @@ impl ResourceArgs {
             (Resource::Memory, limits.memory.map(|bytes| bytes as f64), "--memory"),
             (Resource::Pids, limits.pids.map(|pids| pids as f64), "--pids"),
             (Resource::Cpus, limits.cpus, "--cpus"),
+            (Resource::Disk, self.disk.map(|bytes| bytes as f64), "--disk"),
+            (Resource::Inodes, self.inodes.map(|inodes| inodes as f64), "--inodes"),
             (Resource::Log, self.log_size.map(|bytes| bytes as f64), "--log-size"),
         ] {
             if number.is_some() {
@@ -60,7 +66,7 @@ impl ResourceArgs {
                 over(resource, Some(seconds).filter(|seconds| *seconds > 0.0), from);
             }
         }
-        let size = HostSize::probe(self.slots);
+        let size = HostSize::probe(self.slots, place);
         effective(&policy, &size, self.class.as_deref(), package, &overrides).map_err(wrong)
     }
 }
@@ -74,7 +80,10 @@ fn wrong(error: ResourceError) -> CliError {
 }
 
 pub(super) fn show(args: &LimitsShow) -> Result<u8, CliError> {
-    let effective = args.resources.effective(args.package.as_deref(), None)?;
+    // The store need not exist yet; what is free above it is the same.
+    let store = default_place(&args.store);
+    let store = store.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned();
+    let effective = args.resources.effective(args.package.as_deref(), None, &store)?;
     if args.json {
         let text = serde_json::to_string_pretty(&effective)
             .map_err(|error| CliError::new(status::GENERIC, error, None))?;

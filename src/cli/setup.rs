@@ -257,14 +257,20 @@ pub(super) fn store_of(
     };
     let own = options.and_then(|options| shared(&options.basedir));
     let caches = options.and_then(|options| shared(&options.cache_topdir));
-    let path = args.store.clone().or(own).unwrap_or_else(|| {
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        Store::default_path(host.uid, cache, std::env::home_dir())
-    });
+    let path = args.store.clone().or(own).unwrap_or_else(|| default_place(args));
     match store_use {
         StoreUse::Make => Store::open(&path, caches.as_deref()).map_err(store_error),
         StoreUse::Look => Ok(Store::at(path, caches)),
     }
+}
+
+/// Where the store is if no config says otherwise.
+pub(super) fn default_place(args: &StoreArgs) -> PathBuf {
+    args.store.clone().unwrap_or_else(|| {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let uid = nix::unistd::geteuid().as_raw();
+        Store::default_path(uid, cache, std::env::home_dir())
+    })
 }
 
 pub(super) fn store_error(error: StoreError) -> CliError {

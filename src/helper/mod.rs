@@ -3,6 +3,7 @@
 //! hostile. Whatever a tree makes it do happens inside a sandbox without network and secrets.
 
 mod collect;
+mod measure;
 mod prepare;
 mod remove;
 mod scan;
@@ -67,6 +68,11 @@ pub enum Task {
         /// The paths in it.
         paths: Vec<PathBuf>,
     },
+    /// Write the size of a tree as JSON.
+    Measure {
+        /// The tree.
+        directory: PathBuf,
+    },
     /// Write the packages of a build to standard output as a tar archive.
     Collect {
         /// The tree of the build.
@@ -106,6 +112,10 @@ pub fn run(task: &Task) -> io::Result<()> {
             nix::unistd::chdir("/")?;
             let found: Vec<Option<PathBuf>> = paths.iter().map(|path| program(path)).collect();
             Ok(serde_json::to_writer(std::io::stdout().lock(), &found)?)
+        }
+        Task::Measure { directory } => {
+            let size = measure::measure(directory)?;
+            Ok(serde_json::to_writer(std::io::stdout().lock(), &size)?)
         }
         Task::RemoveOld { directory, seconds } => remove::remove_old(directory, *seconds),
         Task::Scan { root, regexes } => scan::scan(root, regexes, std::io::stdout().lock()),

@@ -1,6 +1,7 @@
 //! From classes, the host and the command line to numbers. Pure.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use sandbox::spec::{Limit, Limits};
 use serde::Serialize;
@@ -14,17 +15,25 @@ pub struct HostSize {
     pub memory_bytes: u64,
     /// Processors.
     pub cpus: u32,
+    /// Free space where builds write, in bytes; 0 if that is not known.
+    pub disk_bytes: u64,
+    /// Free inodes there.
+    pub inodes: u64,
     /// Builds that run at a time.
     pub slots: u32,
 }
 
 impl HostSize {
-    /// This host's, for so many builds at a time.
-    pub fn probe(slots: u32) -> HostSize {
+    /// This host's, for so many builds at a time that write to `place`.
+    pub fn probe(slots: u32, place: &Path) -> HostSize {
+        let disk = nix::sys::statvfs::statvfs(place).ok();
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         HostSize {
             memory_bytes: host_memory_bytes(),
             cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+            disk_bytes: disk
+                .map_or(0, |disk| disk.blocks_available().saturating_mul(disk.fragment_size())),
+            inodes: disk.map_or(0, |disk| disk.files_available()),
             slots,
         }
     }
@@ -151,14 +160,18 @@ fn of_class(
         Resource::Memory | Resource::Swap => Some(host.memory_bytes as f64 / slots),
         Resource::MemoryHigh => memory.and_then(|memory| memory.number),
         Resource::Cpus => Some(f64::from(host.cpus) / slots),
+        // Some file systems make inodes as they are needed, and tell none.
+        Resource::Disk => Some(host.disk_bytes).filter(|n| *n > 0).map(|n| n as f64 / slots),
+        Resource::Inodes => Some(host.inodes).filter(|n| *n > 0).map(|n| n as f64 / slots),
         _ => None,
     };
     let found = line.iter().find_map(|(name, class)| Some((name, class.limits.get(&resource)?)));
     let Some((name, amount)) = found else {
         return Ok(Setting { number: None, from: "no class".to_owned(), required: false });
     };
-    // A share of a memory that is not limited is no limit either.
-    if resource == Resource::MemoryHigh && whole.is_none() {
+    // A share of what is not limited, or not known, is no limit either.
+    let shares = [Resource::MemoryHigh, Resource::Disk, Resource::Inodes];
+    if shares.contains(&resource) && whole.is_none() && amount.0.trim().ends_with('%') {
         return Ok(Setting { number: None, from: format!("class {name}"), required: false });
     }
     let number = amount.number(resource.unit(), whole).map_err(|source| ResourceError::Amount {

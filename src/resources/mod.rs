@@ -30,6 +30,10 @@ pub enum Resource {
     Pids,
     /// Open files of each process.
     OpenFiles,
+    /// What rpmbuild writes, in bytes on the disk.
+    Disk,
+    /// Files, directories and links that it makes.
+    Inodes,
     /// Largest file, in bytes.
     FileSize,
     /// Bytes of each log that are kept.
@@ -55,7 +59,7 @@ pub enum Unit {
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Resource; 11] = [
+    pub const ALL: [Resource; 13] = [
         Resource::Memory,
         Resource::MemoryHigh,
         Resource::Swap,
@@ -63,6 +67,8 @@ impl Resource {
         Resource::CpuWeight,
         Resource::Pids,
         Resource::OpenFiles,
+        Resource::Disk,
+        Resource::Inodes,
         Resource::FileSize,
         Resource::Log,
         Resource::Timeout,
@@ -79,6 +85,8 @@ impl Resource {
             Resource::CpuWeight => "cpu_weight",
             Resource::Pids => "pids",
             Resource::OpenFiles => "open_files",
+            Resource::Disk => "disk",
+            Resource::Inodes => "inodes",
             Resource::FileSize => "file_size",
             Resource::Log => "log",
             Resource::Timeout => "timeout",
@@ -92,11 +100,14 @@ impl Resource {
             Resource::Memory
             | Resource::MemoryHigh
             | Resource::Swap
+            | Resource::Disk
             | Resource::FileSize
             | Resource::Log => Unit::Bytes,
             Resource::Timeout | Resource::Silence => Unit::Seconds,
             Resource::Cpus => Unit::Processors,
-            Resource::CpuWeight | Resource::Pids | Resource::OpenFiles => Unit::Count,
+            Resource::CpuWeight | Resource::Pids | Resource::Inodes | Resource::OpenFiles => {
+                Unit::Count
+            }
         }
     }
 }

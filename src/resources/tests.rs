@@ -1,6 +1,12 @@
 use super::*;
 
-const HOST: HostSize = HostSize { memory_bytes: 16 << 30, cpus: 8, slots: 4 };
+const HOST: HostSize = HostSize {
+    memory_bytes: 16 << 30,
+    cpus: 8,
+    disk_bytes: 100 << 30,
+    inodes: 1_000_000,
+    slots: 4,
+};
 
 fn built_in() -> Policy {
     Policy::load(Path::new("/nonexistent")).unwrap()

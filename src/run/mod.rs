@@ -12,7 +12,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use sandbox::{Enforcement, HostFacts, Layer, Outcome, Sample, Sandbox, SandboxSpec, Usage};
+use sandbox::{
+    Enforcement, HostFacts, Killer, Layer, Outcome, Sample, Sandbox, SandboxSpec, Usage,
+};
 use serde::{Deserialize, Serialize};
 
 pub use cancel::Cancel;
@@ -170,10 +172,24 @@ impl StageRun<'_> {
     /// It could not be planned or watched, or the build was cancelled. How the command itself
     /// ended is in the result.
     pub fn sandbox(&self, spec: &SandboxSpec, log: Log) -> Result<Finished, Failure> {
+        self.sandbox_with(spec, log, |_| {})
+    }
+
+    /// As [`StageRun::sandbox`]; `started` gets what can end the sandbox.
+    ///
+    /// # Errors
+    ///
+    /// As [`StageRun::sandbox`].
+    pub fn sandbox_with(
+        &self,
+        spec: &SandboxSpec,
+        log: Log,
+        started: impl FnOnce(Killer),
+    ) -> Result<Finished, Failure> {
         let logs = &self.runner.logs;
         logs.command(log, self.stage, &spec.argv);
         let mut lines = Lines::default();
-        let finished = self.raw(spec, &mut |bytes| {
+        let finished = self.run(spec, started, &mut |bytes| {
             logs.output(log, self.stage, bytes);
             lines.add(bytes, |line| {
                 self.runner.sink.send(&Event::Line { stage: self.stage, line: line.to_owned() });
@@ -193,6 +209,15 @@ impl StageRun<'_> {
     pub fn raw(
         &self,
         spec: &SandboxSpec,
+        output: &mut dyn FnMut(&[u8]),
+    ) -> Result<Outcome, Failure> {
+        self.run(spec, |_| {}, output)
+    }
+
+    fn run(
+        &self,
+        spec: &SandboxSpec,
+        started: impl FnOnce(Killer),
         output: &mut dyn FnMut(&[u8]),
     ) -> Result<Outcome, Failure> {
         let runner = self.runner;
@@ -215,6 +240,7 @@ impl StageRun<'_> {
         let offset = runner.started.elapsed().as_secs_f64();
         let sandbox = Sandbox::spawn(spec, &runner.host).map_err(failed)?;
         let _watch = runner.cancel.watch(sandbox.killer());
+        started(sandbox.killer());
         let outcome = sandbox.wait(output).map_err(failed)?;
         let mut usage = self.usage.borrow_mut();
         *usage = usage.plus(&outcome.usage);

@@ -5,6 +5,8 @@ use sandbox::spec::Limits;
 use sandbox::{Exit, Outcome};
 
 use super::{Class, Failure, Stage, status};
+use crate::buildroot::disk::Size;
+use crate::run::bill::size as bytes;
 
 /// What the package manager and rpm say when the disk is full.
 const DISK_FULL: [&str; 5] = [
@@ -319,6 +321,31 @@ pub fn classify_rpmbuild(
         retryable: false,
         source: None,
     })
+}
+
+/// What a build that was ended for what it wrote says of it.
+pub fn classify_disk(stage: Stage, what: &str, size: Size, limit: Size, said: Said<'_>) -> Failure {
+    let place = said.section.map_or_else(String::new, |section| format!(" in {section}"));
+    let (message, hint) = if size.bytes > limit.bytes {
+        let (is, most) = (bytes(size.bytes), bytes(limit.bytes));
+        let hint = format!("try --disk {}M", (limit.bytes >> 20).saturating_mul(2).max(1));
+        (format!("{what} hit the disk limit of {most}{place}: it has written {is}"), hint)
+    } else {
+        let (is, most) = (size.inodes, limit.inodes);
+        let hint = format!("try --inodes {}", most.saturating_mul(2));
+        (format!("{what} hit the limit of {most} files{place}: it has made {is}"), hint)
+    };
+    Failure {
+        stage,
+        class: Class::Resource,
+        section: said.section.map(str::to_owned),
+        message,
+        evidence: last(said.tail, 3),
+        hint: Some(hint),
+        status: exit_of(stage),
+        retryable: false,
+        source: None,
+    }
 }
 
 /// The section that rpmbuild names: `error: Bad exit status from /var/tmp/rpm-tmp.x (%build)`.

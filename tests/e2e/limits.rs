@@ -125,3 +125,24 @@ fn what_was_used_is_drawn() {
     let svg = program(&case, &["usage", "--svg", &result]);
     assert!(svg.starts_with("<svg ") && svg.matches("<polyline").count() == 5, "{svg}");
 }
+
+#[test]
+fn what_a_build_writes_is_limited() {
+    for kind in [Kind::Root, Kind::Subids, Kind::NoSubids] {
+        let Some(case) = Case::shared(kind, "disk-limit") else { return };
+        let large = spec(
+            &case,
+            "mkdir -m 0700 hidden; i=0
+while test $i -lt 400; do head -c 1M /dev/urandom > hidden/$i; i=$((i + 1)); done; sleep 60",
+        );
+        let run = build(&case, &large, &["--disk", "100M"]);
+        run.fails(10, "rpmbuild -bb hit the disk limit of 100 MiB in %build: it has written");
+        run.tells("hint: try --disk 200M");
+        let many =
+            spec(&case, "i=0; while test $i -lt 5000; do : > f$i; i=$((i + 1)); done; sleep 60");
+        let run = build(&case, &many, &["--inodes", "2000"]);
+        run.fails(10, "rpmbuild -bb hit the limit of 2000 files in %build: it has made");
+        assert_eq!(case.outcome("result")["verdict"]["class"], "resource");
+        case.nothing_left();
+    }
+}

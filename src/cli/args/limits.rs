@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 
+use super::StoreArgs;
 use crate::cli::size;
 use crate::resources::HOST_POLICY;
 
@@ -36,6 +37,12 @@ pub(in crate::cli) struct ResourceArgs {
     /// Kill rpmbuild when it has written nothing for this time; 0 is no limit.
     #[arg(long, value_name = "SECS", value_parser = size::parse_timeout)]
     pub(in crate::cli) silence: Option<u64>,
+    /// Limit on what rpmbuild writes in bytes, or with K, M, G, T.
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(in crate::cli) disk: Option<u64>,
+    /// Limit on files, directories and links that rpmbuild makes.
+    #[arg(long, value_name = "N")]
+    pub(in crate::cli) inodes: Option<u64>,
     /// Bytes of each log that are kept, the beginning and the end; or with K, M, G, T.
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(in crate::cli) log_size: Option<u64>,
@@ -57,6 +64,8 @@ pub(in crate::cli) enum LimitsCommand {
 pub(in crate::cli) struct LimitsShow {
     #[command(flatten)]
     pub(in crate::cli) resources: ResourceArgs,
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
     /// Name of the source package.
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) package: Option<String>,

@@ -1,0 +1,120 @@
+//! The size of what a build writes. Nothing that works for every user and file system limits a
+//! directory tree, so it is looked at while the build runs, and the build is ended when it has
+//! become too large: the free space of the file system every half second, and the tree itself
+//! when much of that has gone, or half a minute has passed.
+
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use sandbox::Killer;
+use serde::{Deserialize, Serialize};
+
+use super::sandboxes::Context;
+use super::workspace::Workspace;
+use super::{Env, maintenance};
+use crate::helper::Task;
+
+/// Time between looks at the file system.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// Time after which the tree is looked at even if no space seems to be gone.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Where the helper sees the tree.
+const PLACE: &str = "/run/albs-node/tree";
+
+/// How much there is, or may be, in a tree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// Files, directories, links.
+    pub inodes: u64,
+}
+
+impl Size {
+    /// Whether either is more than that of a limit.
+    fn exceeds(&self, limit: &Size) -> bool {
+        self.bytes > limit.bytes || self.inodes > limit.inodes
+    }
+
+    /// What is left of it without another.
+    fn less(&self, other: &Size) -> Size {
+        Size {
+            bytes: self.bytes.saturating_sub(other.bytes),
+            inodes: self.inodes.saturating_sub(other.inodes),
+        }
+    }
+
+    /// What of the limit would be a reason to look closer.
+    fn share(&self, part: u64) -> Size {
+        Size { bytes: self.bytes / part, inodes: self.inodes / part }
+    }
+}
+
+/// Watches a tree until it is asked for the result.
+#[derive(Debug)]
+pub struct DiskWatch {
+    stop: Sender<()>,
+    thread: JoinHandle<Option<Size>>,
+}
+
+impl DiskWatch {
+    /// Watches what the build writes to the workspace, and kills its sandbox when that exceeds
+    /// `limit`.
+    pub fn start(env: &Env<'_>, workspace: &Workspace, limit: Size, killer: Killer) -> DiskWatch {
+        let (tree, is_copy) = (workspace.written(), workspace.is_copy());
+        let (context, program) = (env.context.clone(), env.program.clone());
+        let (stop, stopped) = channel();
+        let thread = std::thread::spawn(move || {
+            let free_at_start = free(&tree);
+            let before = match is_copy {
+                true => measure(&context, &program, &tree).unwrap_or_default(),
+                false => Size::default(),
+            };
+            let (mut wait, mut looked) = (INTERVAL, Instant::now());
+            while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                wait = INTERVAL;
+                let now_free = free(&tree);
+                let gone = free_at_start.less(&now_free);
+                if !gone.exceeds(&limit.share(4)) && looked.elapsed() < PATIENCE {
+                    continue;
+                }
+                let began = Instant::now();
+                // What cannot be measured now is tried again.
+                if let Some(size) =
+                    measure(&context, &program, &tree).map(|size| size.less(&before))
+                    && size.exceeds(&limit)
+                {
+                    killer.kill();
+                    return Some(size);
+                }
+                looked = Instant::now();
+                // At most a twentieth of the time goes into looking.
+                wait = INTERVAL.max(began.elapsed() * 20);
+            }
+            None
+        });
+        DiskWatch { stop, thread }
+    }
+
+    /// Ends the watch. Gives the size of the tree if it was the reason to end the build.
+    pub fn end(self) -> Option<Size> {
+        drop(self.stop);
+        self.thread.join().ok().flatten()
+    }
+}
+
+fn free(tree: &Path) -> Size {
+    nix::sys::statvfs::statvfs(tree).map_or(Size::default(), |data| Size {
+        bytes: data.blocks_free().saturating_mul(data.fragment_size()),
+        inodes: data.files_free(),
+    })
+}
+
+fn measure(context: &Context, program: &Path, tree: &Path) -> Option<Size> {
+    let task = Task::Measure { directory: PLACE.into() };
+    let trees = [(tree.to_owned(), PLACE.into(), true)];
+    let said = maintenance::ask_always(context, program, &task, &trees).ok()?;
+    serde_json::from_str(&said).ok()
+}
