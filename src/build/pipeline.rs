@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sandbox::Usage;
 use sandbox::spec::Mount;
@@ -98,7 +98,16 @@ fn build(
     let (root, workspace) = env.runner.stage(Stage::Bootstrap, "chroot init", |stage| {
         let root = bootstrap::ensure(env, stage)?;
         let workspace = Workspace::create(env, stage, &root)?;
-        Ok((root, workspace))
+        let build =
+            Build { env, request, results, root: &root, workspace: &workspace, jobs: None.into() };
+        // Before the source package, whose macros come from packages as well.
+        match build.update(stage) {
+            Ok(()) => Ok((root, workspace)),
+            Err(failure) => {
+                workspace.remove(env);
+                Err(failure)
+            }
+        }
     })?;
     progress.root = Some(BuildrootOutcome {
         key: root.key.clone(),
@@ -189,21 +198,45 @@ impl Build<'_> {
                 Some(Box::new(error)),
             )
         })?;
-        let name = format!("{}.src.rpm", package.nvr);
         progress.package = Some(package.nvr.clone());
 
+        let built = self.binaries(input, &package, &source_package);
+        self.after_build(built.is_err());
+        let generates = built?;
+        runner.stage(Stage::Collect, "collecting results", |stage| {
+            if generates {
+                self.collect_source_again(stage, progress)?;
+            }
+            self.collect(stage, progress)?;
+            match &self.env.options.plugins.sign {
+                Some(command) => self.sign(stage, command, &mut progress.artifacts),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Installs what is required and builds. Says whether requirements were generated.
+    fn binaries(
+        &self,
+        input: &Input,
+        package: &SourcePackage,
+        source_package: &Path,
+    ) -> Result<bool, Failure> {
+        let runner = self.env.runner;
+        let name = format!("{}.src.rpm", package.nvr);
         let what = format!("build setup for {name}");
         let generates = runner.stage(Stage::Install, &what, |stage| {
-            self.install(stage, &package, &source_package)?;
-            let generates = self.may_generate(stage, &package)?;
+            self.install(stage, package, source_package)?;
+            let generates = self.generates(package)?;
+            // Also if the spec cannot tell what it requires, what was there is known.
+            self.list_packages(stage)?;
             if !generates {
-                self.list_packages(stage)?;
                 self.before_build(stage, &input.spec)?;
             }
             Ok(generates)
         })?;
         if generates {
-            self.generate(&package)?;
+            self.generate(package)?;
             // What is told of the buildroot is what the build sees.
             runner.stage(Stage::Install, "listing packages", |stage| {
                 self.list_packages(stage)?;
@@ -211,19 +244,11 @@ impl Build<'_> {
             })?;
         }
         let what = format!("rpmbuild {name}");
-        let built = runner.stage(Stage::Rpmbuild, &what, |stage| {
+        runner.stage(Stage::Rpmbuild, &what, |stage| {
             let argv = commands::build_binary(self.env.options, &input.spec, generates);
-            self.rpmbuild_binary(stage, argv)
-        });
-        self.after_build(built.is_err());
-        built?;
-        runner.stage(Stage::Collect, "collecting results", |stage| {
-            self.collect(stage, progress)?;
-            match &self.env.options.plugins.sign {
-                Some(command) => self.sign(stage, command, &mut progress.artifacts),
-                None => Ok(()),
-            }
-        })
+            self.rpmbuild_binary(stage, argv, generates)
+        })?;
+        Ok(generates)
     }
 
     /// Makes the source package; gives its path in the result directory.
@@ -290,6 +315,23 @@ impl Build<'_> {
         let installed = packages::installed(self.env, stage, self.workspace.root())?;
         let text: String = installed.iter().flat_map(|line| [line, "\n"]).collect();
         self.record(stage, "installed_pkgs.log", &text)
+    }
+
+    /// Takes the source package once more, which has the generated requirements by now.
+    fn collect_source_again(
+        &self,
+        stage: &StageRun<'_>,
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
+        let first = progress.artifacts.iter().position(|a| a.name.ends_with(".src.rpm"));
+        let first = first.map(|at| progress.artifacts.remove(at));
+        let mut collected = self.take(stage, &["SRPMS"], &progress.artifacts)?;
+        progress.rejected.append(&mut collected.rejected);
+        // Whoever has removed it in the meantime gets what was there.
+        let again = collected.artifacts.iter().any(|a| a.name.ends_with(".src.rpm"));
+        progress.artifacts.extend(first.filter(|_| !again));
+        progress.artifacts.append(&mut collected.artifacts);
+        Ok(())
     }
 
     fn collect(&self, stage: &StageRun<'_>, progress: &mut Progress) -> Result<(), Failure> {

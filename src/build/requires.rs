@@ -18,10 +18,22 @@ use crate::verdict::{Class, Failure, Stage, classify_rpmbuild, status};
 
 /// rpmbuild's exit status for "there is more to install" (rpmbuild(8)).
 const MORE: i32 = 11;
+/// What rpmbuild since 4.15 lets source packages require whose spec has `%generate_buildrequires`.
+const GENERATES: &str = "rpmlib(DynamicBuildRequires)";
 /// Bytes of an answer that are kept.
 const MAX_ANSWER: usize = 4 << 20;
 
 impl Build<'_> {
+    /// Updates the packages of the buildroot, where there may be newer ones.
+    pub(super) fn update(&self, stage: &StageRun<'_>) -> Result<(), Failure> {
+        if !self.may_be_outdated() {
+            return Ok(());
+        }
+        with_tools(self.env, stage, |tools| {
+            self.manage(stage, tools, &["update".to_owned()], &[], "updating the buildroot")
+        })
+    }
+
     /// Installs what a source package requires, and what the config says it requires as well.
     pub(super) fn install(
         &self,
@@ -31,9 +43,6 @@ impl Build<'_> {
     ) -> Result<(), Failure> {
         let env = self.env;
         with_tools(env, stage, |tools| {
-            if self.may_be_outdated() {
-                self.manage(stage, tools, &["update".to_owned()], &[], "updating the buildroot")?;
-            }
             let visible = [(path.to_owned(), PathBuf::from(PACKAGE_PLACE))];
             let command = commands::build_dependencies(PACKAGE_PLACE);
             let what = "installing build dependencies";
@@ -110,18 +119,23 @@ impl Build<'_> {
         Err(self.endless(Stage::Install, options.static_buildrequires_max_loops))
     }
 
-    /// Whether a spec may find out requirements by itself, and is to be let.
-    pub(super) fn may_generate(
-        &self,
-        stage: &StageRun<'_>,
-        package: &SourcePackage,
-    ) -> Result<bool, Failure> {
-        let options = self.env.options;
-        if !options.dynamic_buildrequires || !self.can_generate() {
-            return Ok(false);
+    /// Whether a spec finds out requirements by itself, which its source package tells.
+    ///
+    /// # Errors
+    ///
+    /// It does, and the config does not want it: without them, the build would go on and fail in
+    /// some odd way, or worse, not fail.
+    pub(super) fn generates(&self, package: &SourcePackage) -> Result<bool, Failure> {
+        let generates = package.requires.iter().any(|name| name.starts_with(GENERATES));
+        if !generates || self.env.options.dynamic_buildrequires {
+            return Ok(generates);
         }
-        let argv = commands::may_generate(options, &package.spec);
-        Ok(self.ask(stage, argv)?.0 == Exit::Exited(0))
+        let message = "the spec has %generate_buildrequires, which the config does not support";
+        Err(Failure {
+            class: Class::Package,
+            ..Failure::infrastructure(Stage::Install, status::BUILD, message, None)
+        }
+        .with_hint(Some("set config_opts['dynamic_buildrequires'] = True".to_owned())))
     }
 
     /// Lets a spec find out what it requires, installs that, and asks again until it is content.
@@ -136,13 +150,15 @@ impl Build<'_> {
             if !more {
                 return Ok(());
             }
+            let top = commands::top_directory(options);
+            let made = format!("{top}/SRPMS/{}.buildreqs.nosrc.rpm", package.nvr);
             runner.stage(Stage::Install, "installing generated requirements", |stage| {
-                let top = commands::top_directory(options);
-                let made = format!("{BUILDROOT}{top}/SRPMS/{}.buildreqs.nosrc.rpm", package.nvr);
                 with_tools(self.env, stage, |tools| {
-                    let command = commands::build_dependencies(&made);
+                    let command = commands::build_dependencies(&format!("{BUILDROOT}{made}"));
                     self.manage(stage, tools, &command, &[], "installing generated requirements")
-                })
+                })?;
+                // It is no result.
+                self.ask(stage, ["rm", "-f", "--", &made].map(str::to_owned).to_vec()).map(drop)
             })?;
         }
         Err(self.endless(Stage::Rpmbuild, options.dynamic_buildrequires_max_loops))
@@ -161,17 +177,6 @@ impl Build<'_> {
         let failure =
             classify_rpmbuild(stage.stage, what, &finished.outcome, &spec.limits, finished.said());
         failure.map_or(Ok(false), Err)
-    }
-
-    /// Whether the buildroot's rpm knows generated requirements, which began with 4.15. One whose
-    /// version is not known is taken for new.
-    fn can_generate(&self) -> bool {
-        let version = self.root.info.tools.get("rpm").and_then(|text| text.split(' ').next_back());
-        let mut parts = version.unwrap_or_default().split('.').map(|part| part.parse::<u32>());
-        match (parts.next(), parts.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (4, 15),
-            _ => true,
-        }
     }
 
     /// Runs a short command as the build user: how it ended, and what it wrote.

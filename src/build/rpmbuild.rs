@@ -29,13 +29,14 @@ impl Build<'_> {
         self.try_rpmbuild(stage, argv, what)?.map_or(Ok(()), |failed| Err(failed.failure))
     }
 
-    /// `rpmbuild -bb`; once more, with fewer jobs, when memory ran out and the class says so.
+    /// `rpmbuild -bb`, or `-ba` after requirements were generated; once more, with fewer jobs, when memory ran out and the class says so.
     pub(super) fn rpmbuild_binary(
         &self,
         stage: &StageRun<'_>,
         argv: Vec<String>,
+        generates: bool,
     ) -> Result<(), Failure> {
-        let what = "rpmbuild -bb";
+        let what = if generates { "rpmbuild -ba" } else { "rpmbuild -bb" };
         let Some(failed) = self.try_rpmbuild(stage, argv.clone(), what)? else { return Ok(()) };
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let jobs = self.jobs.get().unwrap_or(u32::try_from(cpus).unwrap_or(u32::MAX));

@@ -224,6 +224,12 @@ fn fill(
         None => dnf::DEFAULT_DBPATH.to_owned(),
     };
 
+    // Before any package, whose scriptlets may want them.
+    if !env.options.files.is_empty() {
+        let files = env.options.files.clone().into_iter().collect();
+        let task = Task::WriteFiles { root: BUILDROOT.into(), files };
+        maintenance::run(env, stage, &task, &[(tree.clone(), BUILDROOT.into(), false)])?;
+    }
     if let Some(tools) = tools {
         for command in &setup_commands(env.options) {
             let request = packages::Request {
@@ -252,7 +258,6 @@ fn fill(
             account,
             host_users,
             directories: env.options.extra_chroot_dirs.clone(),
-            files: env.options.files.clone().into_iter().collect(),
             move_database: (dbpath != first_dbpath).then(|| (first_dbpath, dbpath.clone())),
         },
         &[(tree.clone(), BUILDROOT.into(), false)],
@@ -288,8 +293,9 @@ fn fill(
 pub fn setup_commands(options: &MockOptions) -> Vec<Vec<String>> {
     let ModuleOptions { setup_commands, enable, install } = &options.modules;
     let setup = setup_commands.iter().map(|(command, modules)| (command.as_str(), modules));
-    let mut commands: Vec<Vec<String>> = setup
-        .chain([("enable", enable), ("install", install)])
+    let mut commands: Vec<Vec<String>> = [("enable", enable), ("install", install)]
+        .into_iter()
+        .chain(setup)
         .filter(|(_, modules)| !modules.is_empty())
         .map(|(command, modules)| {
             ["module", command].map(str::to_owned).into_iter().chain(modules.clone()).collect()

@@ -142,14 +142,7 @@ impl PackageManager {
             Some((verb, arguments)) => (verb.as_str(), arguments),
             None => ("install", &[][..]),
         };
-        // A separate program takes the place of the command.
-        let (program, kind, verb) = match (&own.builddep_command, verb) {
-            (Some(program), "builddep") => match kind_of(Path::new(program)) {
-                Some(Manager::Dnf4) => (program.into(), Manager::Dnf4, Some("builddep")),
-                _ => (program.into(), self.kind, None),
-            },
-            _ => (self.program.clone(), self.kind, Some(verb)),
-        };
+        let (program, kind, verb) = self.program_for(options, verb);
         let mut line = vec![
             program.display().to_string(),
             "--installroot".to_owned(),
@@ -162,22 +155,62 @@ impl PackageManager {
         if let Some(releasever) = &options.releasever {
             line.push(format!("--releasever={releasever}"));
         }
+        if let (Some(arch), Manager::Dnf4 | Manager::Dnf5) = (&options.forcearch, kind) {
+            line.push(format!("--forcearch={arch}"));
+        }
         let disable = if kind == Manager::Dnf5 { "--disable-plugin" } else { "--disableplugin" };
         line.extend(own.disable_plugins.iter().map(|name| format!("{disable}={name}")));
-        let avoided = verb.and_then(|verb| own.avoid_opts.get(verb));
-        let wanted = |option: &&String| !avoided.is_some_and(|list| list.contains(option));
-        line.extend(own.common_opts.iter().filter(wanted).cloned());
+
+        // A config may name the command as mock does, or as the package manager does.
+        let word = verb.map(|verb| word(kind, verb));
+        let avoided = |option: &&String| {
+            let lists = [verb, word].into_iter().flatten().filter_map(|v| own.avoid_opts.get(v));
+            lists.into_iter().any(|list| list.contains(option))
+        };
+        let mut common: Vec<String> =
+            own.common_opts.iter().filter(|option| !avoided(option)).cloned().collect();
         if matches!(verb, None | Some("builddep")) {
-            line.extend(own.builddep_opts.iter().cloned());
+            common.extend(own.builddep_opts.iter().cloned());
         }
         let groups = verb == Some("groupinstall") && kind == Manager::Dnf5;
-        line.extend(verb.map(|verb| word(kind, verb).to_owned()));
-        line.extend(arguments.iter().map(|name| match groups && !name.starts_with('-') {
+        let arguments = arguments.iter().map(|name| match groups && !name.starts_with('-') {
             // Groups are installed by name with @ in both.
             true => format!("@{name}"),
             false => name.clone(),
-        }));
+        });
+        let command = word.map(str::to_owned).into_iter().chain(arguments);
+        // dnf5 takes options of a command only after it.
+        if kind == Manager::Dnf5 {
+            line.extend(command.chain(common));
+        } else {
+            line.extend(common.into_iter().chain(command));
+        }
         line
+    }
+
+    /// Which program does the work of a verb, what kind it is, and the verb that it is given: a
+    /// separate program takes the place of a command, and microdnf can do little.
+    fn program_for<'a>(
+        &self,
+        options: &MockOptions,
+        verb: &'a str,
+    ) -> (PathBuf, Manager, Option<&'a str>) {
+        let own = options.manager_options(self.kind);
+        if let (Some(program), "builddep") = (&own.builddep_command, verb) {
+            return match kind_of(Path::new(program)) {
+                Some(Manager::Dnf4) => (program.into(), Manager::Dnf4, Some(verb)),
+                _ => (program.into(), self.kind, None),
+            };
+        }
+        let simple = ["install", "dnf-install", "update", "upgrade", "remove", "--version"];
+        if self.kind == Manager::Microdnf && !simple.contains(&verb) {
+            let beside = own.builddep_command.map(PathBuf::from);
+            let is_dnf = |path: &PathBuf| kind_of(path) == Some(Manager::Dnf4);
+            let usual = || options.manager_options(Manager::Dnf4).command.into();
+            let program = beside.filter(is_dnf).unwrap_or_else(usual);
+            return (program, Manager::Dnf4, Some(verb));
+        }
+        (self.program.clone(), self.kind, Some(verb))
     }
 }
 
@@ -249,7 +282,12 @@ pub fn files(options: &MockOptions, dbpath: &str) -> Vec<(PathBuf, String)> {
 pub fn visible_paths(options: &MockOptions) -> Vec<PathBuf> {
     const PATH_OPTIONS: [&str; 4] = ["sslcacert", "sslclientcert", "sslclientkey", "gpgkey"];
     let mut paths: Vec<PathBuf> = Vec::new();
-    for line in options.dnf_conf.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+    let shown: Vec<&str> = match options.use_bootstrap {
+        // They come from elsewhere on the host, and only into the bootstrap root.
+        true => options.network.certificates.iter().map(|(_, inside)| inside.as_str()).collect(),
+        false => Vec::new(),
+    };
+    for line in enabled_lines(&options.dnf_conf) {
         let (option, value) = line.split_once('=').unwrap_or(("", line));
         for word in value.split([' ', ',', '\t']).filter(|word| !word.is_empty()) {
             let path = match word.strip_prefix("file://") {
@@ -257,7 +295,11 @@ pub fn visible_paths(options: &MockOptions) -> Vec<PathBuf> {
                 None if PATH_OPTIONS.contains(&option.trim()) && word.starts_with('/') => word,
                 None => continue,
             };
-            let path = PathBuf::from(with_variables(options, path));
+            let path = with_variables(options, path);
+            if shown.contains(&path.as_str()) {
+                continue;
+            }
+            let path = PathBuf::from(path);
             if path.is_absolute() && !paths.contains(&path) {
                 paths.push(path);
             }
@@ -266,11 +308,36 @@ pub fn visible_paths(options: &MockOptions) -> Vec<PathBuf> {
     paths
 }
 
+/// The lines of a configuration without remarks and without repositories that are turned off.
+fn enabled_lines(conf: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = Vec::new();
+    let (mut section, mut enabled) = (0, true);
+    for line in conf.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+        if line.starts_with('[') {
+            if !enabled {
+                lines.truncate(section);
+            }
+            (section, enabled) = (lines.len(), true);
+        }
+        if let Some((name, value)) = line.split_once('=')
+            && name.trim() == "enabled"
+        {
+            let off = ["0", "no", "false", "off"];
+            enabled = !off.contains(&value.trim().to_ascii_lowercase().as_str());
+        }
+        lines.push(line);
+    }
+    if !enabled {
+        lines.truncate(section);
+    }
+    lines
+}
+
 /// An address with the variables that package managers know, `$name` or `${name}`.
 fn with_variables(options: &MockOptions, text: &str) -> String {
     let own = options.dnf_vars.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let arch = options.repo_arch.as_str();
-    let usual = [("basearch", Some(arch)), ("arch", Some(arch))]
+    let arch = options.forcearch.as_deref().unwrap_or(&options.target_arch);
+    let usual = [("basearch", Some(base_arch(arch))), ("arch", Some(arch))]
         .into_iter()
         .chain([("releasever", options.releasever.as_deref())])
         .filter_map(|(name, value)| Some((name, value?)));
@@ -280,6 +347,18 @@ fn with_variables(options: &MockOptions, text: &str) -> String {
     variables.iter().fold(text.to_owned(), |text, (name, value)| {
         text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
     })
+}
+
+/// What package managers call the family of an architecture (dnf's rpm/__init__.py and libdnf's
+/// arch tables, which agree).
+fn base_arch(arch: &str) -> &str {
+    match arch {
+        "i386" | "i486" | "i586" | "i686" | "athlon" | "geode" => "i386",
+        "amd64" | "ia32e" | "x86_64_v2" => "x86_64",
+        "armv7l" | "armv7hl" | "armv7hnl" | "armv8hl" => "armhfp",
+        "armv5tel" | "armv5tejl" | "armv6l" => "arm",
+        arch => arch,
+    }
 }
 
 /// Whether the configuration has repositories that are not on this host.
@@ -383,14 +462,15 @@ mod tests {
     #[test]
     fn paths_that_repositories_need() {
         let mut options = options("dnf");
-        options.repo_arch = "x86_64".to_owned();
         options.dnf_vars = [("stream", "9-s"), ("releasever_minor", "4")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
         options.dnf_conf = "[main]\nsslcacert=/etc/my.pem\n[a]\n\
                             baseurl=file:///srv/r/$releasever/$basearch https://h/x\n\
                             #baseurl=file:///no\ngpgkey=file:///keys/a, file:///keys/${stream}\n\
-                            [b]\nbaseurl = file:///srv/$releasever.$releasever_minor/\n"
+                            [off]\nbaseurl=file:///off\nenabled = 0\n\
+                            [b]\nbaseurl = file:///srv/$releasever.$releasever_minor/\n\
+                            [last]\nenabled=False\nbaseurl=file:///last\n"
             .to_owned();
         let paths = visible_paths(&options);
         let text: Vec<_> = paths.iter().filter_map(|p| p.to_str()).collect();

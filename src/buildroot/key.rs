@@ -1,5 +1,6 @@
 //! The key of a buildroot: a hash of everything that decides its content.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -8,7 +9,7 @@ use sandbox::spec::User;
 use serde::Serialize;
 
 use crate::checksum;
-use crate::mock_config::{ImageOptions, Manager, MockOptions, ModuleOptions};
+use crate::mock_config::{ImageOptions, Manager, ManagerOptions, MockOptions, ModuleOptions};
 
 /// Changes when what is put into roots changes in a way that the other parts do not show.
 const FORMAT: u32 = 1;
@@ -26,11 +27,14 @@ pub struct KeyParts {
     /// Key of the root that the package manager is in.
     bootstrap: Option<String>,
     package_manager: Manager,
+    /// Of all of them, since one may stand in for another.
+    managers: BTreeMap<Manager, ManagerOptions>,
+    forcearch: Option<String>,
+    architecture: Option<String>,
     image: Option<ImageOptions>,
     modules: ModuleOptions,
     setup_command: Vec<String>,
     additional_packages: Vec<String>,
-    common_options: Vec<String>,
     configuration: String,
     variables: Vec<(String, String)>,
     directories: Vec<String>,
@@ -53,7 +57,7 @@ impl KeyParts {
         visible: &[PathBuf],
         bootstrap: Option<&str>,
     ) -> KeyParts {
-        let pairs = |map: &std::collections::BTreeMap<String, String>| {
+        let pairs = |map: &BTreeMap<String, String>| {
             map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
         };
         KeyParts {
@@ -63,17 +67,22 @@ impl KeyParts {
             releasever: options.releasever.clone(),
             bootstrap: bootstrap.map(str::to_owned),
             package_manager: options.package_manager,
+            managers: options.managers.clone(),
+            forcearch: options.forcearch.clone(),
+            architecture: options.rpmbuild_arch.clone(),
             image: options.buildroot_image.clone(),
             modules: options.modules.clone(),
             setup_command: options.chroot_setup_cmd.clone(),
             additional_packages: options.chroot_additional_packages.clone(),
-            common_options: options.manager_options(options.package_manager).common_opts,
             configuration: options.dnf_conf.clone(),
             variables: pairs(&options.dnf_vars),
             directories: options.extra_chroot_dirs.clone(),
             files: pairs(&options.files),
             host_users: options.copy_host_users.clone(),
-            build_user: format!("{}:{}:{}", options.chrootuser, user.uid, user.gid),
+            build_user: format!(
+                "{}:{}:{}:{}",
+                options.chrootuser, options.chrootgroup, user.uid, user.gid
+            ),
             home: options.chroothome.clone(),
             ids: ids.clone(),
             repositories: visible

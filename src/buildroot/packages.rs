@@ -12,10 +12,15 @@ use super::tools::Tools;
 use super::{Env, dnf};
 use crate::profile::ProfileName;
 use crate::run::{Lines, Log, StageRun};
-use crate::verdict::{Failure, classify_command, classify_package_manager, status};
+use crate::verdict::{Class, Failure, classify_command, classify_package_manager, status};
 
 /// Bytes of an answer that are kept; a list of ten thousand packages is smaller.
 const MAX_ANSWER: usize = 16 << 20;
+
+/// Milliseconds for a question to rpm. Nothing that takes longer is one.
+const QUESTION_MS: u64 = 600_000;
+/// Milliseconds for a question to the package manager, unless the config has a limit.
+const LONG_QUESTION_MS: u64 = 3_600_000;
 
 /// One call of the package manager.
 #[derive(Debug)]
@@ -44,7 +49,9 @@ pub fn run(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Result
     let mut attempt = 1;
     loop {
         match run_once(env, stage, request) {
-            Err(failure) if failure.retryable && attempt < attempts && !stage.is_cancelled() => {
+            // The first attempt may have failed for what only looks like a fault of the config:
+            // mirrors of different age, metadata that changed meanwhile.
+            Err(failure) if attempt < attempts && may_pass(&failure) && !stage.is_cancelled() => {
                 let delay = env.options.package_manager_attempt_delay;
                 stage.note(&format!("{failure}; trying again in {delay} s"));
                 stage.sleep(delay);
@@ -53,6 +60,11 @@ pub fn run(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Result
             result => return result,
         }
     }
+}
+
+/// Whether trying again has a chance: not against a limit.
+fn may_pass(failure: &Failure) -> bool {
+    matches!(failure.class, Class::Infrastructure | Class::Dependency)
 }
 
 fn run_once(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Result<(), Failure> {
@@ -96,6 +108,7 @@ fn manager_spec(
         files: &dnf::files(env.options, request.dbpath),
         cache: env.options.plugins.package_cache_days.map(|_| cache.as_path()),
         cache_inside: dnf::CACHE.as_ref(),
+        environment: &env.options.environment,
         proxies: &env.options.network.proxies,
     };
     env.context
@@ -149,7 +162,9 @@ pub fn answer(
     // What it remarks is no part of the answer.
     spec.stdio.stderr = sandbox::spec::Stdout::Null;
     let _lock = lock_cache(env, stage)?;
-    ask(stage, spec, request.what)
+    // It may have to load what repositories have.
+    let timeout = dnf::timeout_ms(env.options).or(Some(LONG_QUESTION_MS));
+    ask(stage, spec, timeout, request.what)
 }
 
 /// What the buildroot's rpm says is installed, in mock's format of `installed_pkgs.log`.
@@ -189,12 +204,16 @@ pub fn query(
             let message = format!("{what} could not be planned");
             Failure::infrastructure(stage.stage, status::GENERIC, message, Some(Box::new(error)))
         })?;
-    ask(stage, spec, &what)
+    ask(stage, spec, Some(QUESTION_MS), &what)
 }
 
-fn ask(stage: &StageRun<'_>, mut spec: SandboxSpec, what: &str) -> Result<String, Failure> {
-    // Nothing that takes longer is a question.
-    spec.timeout_ms = Some(120_000);
+fn ask(
+    stage: &StageRun<'_>,
+    mut spec: SandboxSpec,
+    timeout_ms: Option<u64>,
+    what: &str,
+) -> Result<String, Failure> {
+    spec.timeout_ms = timeout_ms;
     spec.accounting = false;
     let mut output = Vec::new();
     let outcome = stage.raw(&spec, &mut |bytes| {

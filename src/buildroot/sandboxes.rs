@@ -184,7 +184,7 @@ impl Context {
             }
             None => Mount::Tmpfs { destination, mode: 0o755, size_bytes: None },
         });
-        mounts.extend(self.view.filesystems(Path::new("/")));
+        mounts.extend(self.view.fixtures(Path::new("/")));
         let mut spec = self.spec(stage, &profile, root, mounts, argv);
         match buildroot {
             Root::Directory { path, .. } => spec.mounts.push(Mount::Bind {
@@ -206,14 +206,16 @@ impl Context {
         }
         // What scriptlets expect.
         spec.mounts.extend(system(Path::new(BUILDROOT)));
-        spec.mounts.extend(self.view.filesystems(Path::new(BUILDROOT)));
-        spec.environment = environment(&[
+        spec.mounts.extend(self.view.fixtures(Path::new(BUILDROOT)));
+        // What the config says is for scriptlets; the rest must not depend on it.
+        spec.environment = inputs.environment.clone();
+        spec.environment.extend(environment(&[
             ("HOME", "/root"),
-            ("LANG", "C.UTF-8"),
             ("LC_ALL", "C.UTF-8"),
             ("PATH", "/usr/bin:/usr/sbin:/bin:/sbin"),
             ("TMPDIR", "/tmp"),
-        ]);
+        ]));
+        spec.linux32 = self.view.installs_linux32;
         for name in ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy"] {
             if let Some(value) = inputs.proxies.get(name) {
                 spec.environment.insert(name.to_owned(), value.clone());
@@ -239,7 +241,7 @@ impl Context {
         let is_question = profile == ProfileName::Query;
         let profile = profile.load()?;
         let mut all = system(Path::new("/"));
-        all.extend(self.view.filesystems(Path::new("/")));
+        all.extend(self.view.fixtures(Path::new("/")));
         if !is_question {
             all.extend(self.view.mounts.clone());
         }
@@ -303,6 +305,8 @@ pub struct PackageManagerInputs<'a> {
     pub cache: Option<&'a Path>,
     /// Its place inside.
     pub cache_inside: &'a Path,
+    /// Variables of the config.
+    pub environment: &'a BTreeMap<String, String>,
     /// Proxy settings, by the names of their variables.
     pub proxies: &'a BTreeMap<String, String>,
 }

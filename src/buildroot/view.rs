@@ -37,6 +37,10 @@ pub struct View {
     pub rlimits: BTreeMap<String, u64>,
     /// Whether it is a 32-bit machine.
     pub linux32: bool,
+    /// Whether it is one for the package manager, which asks the machine what repositories are for.
+    pub installs_linux32: bool,
+    /// An emulator that the kernel starts by its path inside.
+    pub emulator: Option<PathBuf>,
     /// A list of file systems to show instead of the kernel's.
     pub filesystems: Option<PathBuf>,
 }
@@ -94,8 +98,10 @@ impl View {
         exists: impl Fn(&Path) -> bool,
     ) -> Result<View, ViewError> {
         let target = options.rpmbuild_arch.as_deref().unwrap_or(&options.target_arch);
+        let is_32 = |arch: &str| BITS_32.contains(&arch) && !BITS_32.contains(&machine);
         let mut view = View {
-            linux32: BITS_32.contains(&target) && !BITS_32.contains(&machine),
+            linux32: is_32(target),
+            installs_linux32: is_32(&options.target_arch),
             rlimits: options.nspawn.rlimits.clone(),
             environment: options.nspawn.environment.clone(),
             ..View::default()
@@ -125,10 +131,14 @@ impl View {
         Ok(view)
     }
 
-    /// The list of file systems below a root, if it is not the kernel's.
-    pub fn filesystems(&self, root: &Path) -> Option<Mount> {
-        let source = self.filesystems.as_deref()?;
-        Some(read_only(source, root.join("proc/filesystems")))
+    /// What every root has besides its own: the list of file systems, if it is not the kernel's,
+    /// and the emulator of its programs.
+    pub fn fixtures(&self, root: &Path) -> Vec<Mount> {
+        let below = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+        let filesystems =
+            self.filesystems.iter().map(|source| read_only(source, root.join("proc/filesystems")));
+        let emulator = self.emulator.iter().map(|program| read_only(program, below(program)));
+        filesystems.chain(emulator).collect()
     }
 
     fn bind(

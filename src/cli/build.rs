@@ -171,7 +171,7 @@ fn request(
         resultdir,
         defines: args.defines.clone(),
         resources: args.resources.effective(package.as_deref(), configured, setup.store.path())?,
-        network: setup.options.rpmbuild_networking,
+        network: setup.options.has_network(),
     })
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sandbox::spec::{Limits, Stdio};
+use sandbox::spec::{Limits, Mount, Network, Stdio};
 use sandbox::{Exit, Sandbox};
 
 use super::args::{self, Common};
@@ -12,6 +12,7 @@ use super::error::CliError;
 use super::output::{print, sink};
 use super::setup::{Setup, StoreUse};
 use super::signals::{self, Forwarding};
+use crate::build::commands;
 use crate::buildroot::bootstrap::{self, Root};
 use crate::buildroot::store::{self, LockKind};
 use crate::buildroot::tools::with_tools;
@@ -76,11 +77,27 @@ pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
             false => args.command.clone(),
         };
         let profile = if args.unpriv { ProfileName::Build } else { ProfileName::Shell };
-        let environment = &env.options.environment;
+        let options = env.options;
+        // What the build user's rpmbuild would know.
+        let macros = Mount::File {
+            destination: Path::new(&options.chroothome).join(".rpmmacros"),
+            content: commands::macro_file(options, &[], None),
+            mode: 0o644,
+        };
         let mut spec = env
             .context
-            .chroot("shell", profile, workspace.root(), Vec::new(), environment, argv)
+            .chroot("shell", profile, workspace.root(), vec![macros], &options.environment, argv)
             .map_err(|error| CliError::new(status::GENERIC, error, None))?;
+        if options.has_network() {
+            spec.network = Network::Host;
+            spec.mounts.extend(env.context.view.network_mounts.clone());
+            spec.environment.extend(env.context.view.network_environment.clone());
+        }
+        if !args.unpriv {
+            spec.capabilities.extend(options.nspawn.capabilities.iter().cloned());
+            spec.capabilities.sort();
+            spec.capabilities.dedup();
+        }
         spec.stdio = Stdio::INHERIT;
         spec.keep_session = true;
         if args.unpriv {

@@ -63,12 +63,11 @@ impl Setup {
         let options = config.options().map_err(config_error)?;
         drop(watch);
         config.check_host(&view).map_err(config_error)?;
-        if let Some(arch) = &options.forcearch {
-            emulation::find(arch).map_err(|error| {
-                let hint = Some(error.hint());
-                CliError::new(status::ARCHITECTURE, error, hint)
-            })?;
-        }
+        let emulator = options.forcearch.as_deref().map(emulation::find).transpose();
+        let emulator = emulator.map_err(|error| {
+            let hint = Some(error.hint());
+            CliError::new(status::ARCHITECTURE, error, hint)
+        })?;
         let host_manager = PackageManager::of_host(&options, program);
         if !common.quiet {
             let found = host_manager.as_ref().ok();
@@ -91,6 +90,7 @@ impl Setup {
         check_visible(&visible)?;
         let store = store_of(&common.store, Some(&options), &host, store_use)?;
         let mut view = build_view(&options, &host)?;
+        view.emulator = emulator.filter(|found| !found.is_fixed).map(|found| found.interpreter);
         if options.plugins.selinux && store_use == StoreUse::Make {
             view.filesystems = hidden_selinux(&store)?;
         }

@@ -39,6 +39,13 @@ pub enum Task {
         /// Seconds since they changed.
         seconds: u64,
     },
+    /// Write files that do not exist.
+    WriteFiles {
+        /// The buildroot.
+        root: PathBuf,
+        /// Path and content.
+        files: Vec<(String, String)>,
+    },
     /// Make a freshly installed buildroot ready for builds.
     Prepare {
         /// The buildroot.
@@ -49,8 +56,6 @@ pub enum Task {
         host_users: Vec<Account>,
         /// Directories to make.
         directories: Vec<String>,
-        /// Files to write: path and content.
-        files: Vec<(String, String)>,
         /// rpm's database: where it was written and where the buildroot's own rpm looks.
         move_database: Option<(String, String)>,
     },
@@ -101,10 +106,15 @@ pub fn run(task: &Task) -> io::Result<()> {
             context("make", path, std::fs::DirBuilder::new().mode(0o755).create(path))
         }),
         Task::Remove { paths } => paths.iter().try_for_each(|path| remove::remove(path)),
-        Task::Prepare { root, account, host_users, directories, files, move_database } => {
+        Task::WriteFiles { root, files } => {
             context("enter", root, nix::unistd::chroot(root).map_err(Into::into))?;
             nix::unistd::chdir("/")?;
-            prepare::prepare(account, host_users, directories, files, move_database.as_ref())
+            prepare::write_files(files)
+        }
+        Task::Prepare { root, account, host_users, directories, move_database } => {
+            context("enter", root, nix::unistd::chroot(root).map_err(Into::into))?;
+            nix::unistd::chdir("/")?;
+            prepare::prepare(account, host_users, directories, move_database.as_ref())
         }
         Task::Unpack { root, layers } => unpack::unpack(root, layers),
         Task::Programs { root, paths } => {

@@ -34,7 +34,6 @@ pub(super) fn prepare(
     account: &Account,
     host_users: &[Account],
     directories: &[String],
-    files: &[(String, String)],
     move_database: Option<&(String, String)>,
 ) -> io::Result<()> {
     if let Some((from, to)) = move_database {
@@ -45,9 +44,6 @@ pub(super) fn prepare(
     for directory in directories {
         let path = Path::new(directory);
         context("make", path, fs::create_dir_all(path))?;
-    }
-    for (path, content) in files {
-        write_file(Path::new(path), content)?;
     }
     let mtab = Path::new("/etc/mtab");
     if fs::symlink_metadata(mtab).is_err() {
@@ -71,16 +67,23 @@ fn give(path: &Path, account: &Account) -> io::Result<()> {
     context("open", path, fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
 }
 
-fn write_file(path: &Path, content: &str) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        context("make", parent, fs::create_dir_all(parent))?;
+/// Writes files, on `/`, which is the buildroot. What is there stays as it is, as in mock.
+pub(super) fn write_files(files: &[(String, String)]) -> io::Result<()> {
+    for (path, content) in files {
+        let path = Path::new(path);
+        if let Some(parent) = path.parent() {
+            context("make", parent, fs::create_dir_all(parent))?;
+        }
+        let file = fs::File::options().write(true).create_new(true).mode(0o644).open(path);
+        match file {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            file => {
+                let mut file = context("write", path, file)?;
+                context("write", path, file.write_all(content.as_bytes()))?;
+            }
+        }
     }
-    let mut file = context(
-        "write",
-        path,
-        fs::File::options().write(true).create(true).truncate(true).mode(0o644).open(path),
-    )?;
-    context("write", path, file.write_all(content.as_bytes()))
+    Ok(())
 }
 
 /// Replaces lines of the account's names or numbers and appends the account's own.

@@ -175,11 +175,11 @@ impl MockOptions {
             package_manager_attempt_delay: read.number("package_manager_attempt_delay")?,
             chroot_setup_cmd: read.words("chroot_setup_cmd")?,
             chroot_additional_packages: read.words("chroot_additional_packages")?,
-            more_buildreqs: read.words_map("more_buildreqs")?,
+            more_buildreqs: read.requirements("more_buildreqs")?,
             extra_chroot_dirs: read.strings("extra_chroot_dirs")?,
             files: read.files()?,
-            macros: at_home(read.string_map("macros")?, "%_topdir", "/build", &chroothome),
-            environment: at_home(read.string_map("environment")?, "HOME", "", &chroothome),
+            macros: at_home(read.string_map("macros")?, &chroothome),
+            environment: with_home(read.string_map("environment")?, &chroothome),
             modules: ModuleOptions::read(&read, "")?,
             update_before_build: read.flag("update_before_build")?,
             use_bootstrap: read.flag("use_bootstrap")?,
@@ -219,21 +219,19 @@ impl MockOptions {
     }
 }
 
-/// Lets a default follow the build user's home where a config moves that. mock leaves the default
-/// as it is, and rpmbuild then does not find its macros.
-fn at_home(
-    mut map: BTreeMap<String, String>,
-    key: &str,
-    below: &str,
-    home: &str,
-) -> BTreeMap<String, String> {
-    const DEFAULT_HOME: &str = "/builddir";
-    if let Some(value) = map.get_mut(key)
-        && *value == format!("{DEFAULT_HOME}{below}")
-    {
-        *value = format!("{home}{below}");
+/// Lets the default place of builds follow the build user's home where a config moves that. mock
+/// leaves the default as it is, and rpmbuild then works beside what mock looks at.
+fn at_home(mut macros: BTreeMap<String, String>, home: &str) -> BTreeMap<String, String> {
+    if let Some(top) = macros.get_mut("%_topdir").filter(|top| *top == "/builddir/build") {
+        *top = format!("{home}/build");
     }
-    map
+    macros
+}
+
+/// The variables with the build user's home, which nothing a config says can change, as in mock.
+fn with_home(mut environment: BTreeMap<String, String>, home: &str) -> BTreeMap<String, String> {
+    environment.insert("HOME".to_owned(), home.to_owned());
+    environment
 }
 
 /// What a config says of another root than the build's.
@@ -242,6 +240,13 @@ impl MockOptions {
     /// nothing in it but the package manager.
     pub fn bootstrap(&self) -> MockOptions {
         let install = self.manager_options(self.package_manager).install_command.clone();
+        // An image to which something is to be added is not ready.
+        let adds = !self.bootstrap_additional_packages.is_empty()
+            || self.bootstrap_modules != ModuleOptions::default();
+        let image = self
+            .bootstrap_image
+            .clone()
+            .map(|image| ImageOptions { ready: image.ready && !adds, ..image });
         MockOptions {
             root: format!("{}-bootstrap", self.root),
             chroot_setup_cmd: install,
@@ -250,9 +255,14 @@ impl MockOptions {
             extra_chroot_dirs: Vec::new(),
             files: BTreeMap::new(),
             use_bootstrap: false,
-            buildroot_image: self.bootstrap_image.clone(),
+            buildroot_image: image,
             ..self.clone()
         }
+    }
+
+    /// Whether builds see the network.
+    pub fn has_network(&self) -> bool {
+        self.rpmbuild_networking && !self.nspawn.private_network
     }
 
     /// The options of a package manager.

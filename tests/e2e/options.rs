@@ -150,6 +150,18 @@ fn requirements_are_generated_until_the_spec_is_content() {
     let run = build(&case, &config, &generated, &[]);
     run.succeeds();
     assert_eq!(run.stderr.matches("rpmbuild -br").count(), 3, "{}", run.stderr);
+    // The source package has what was generated.
+    let source = case.result("result").join("probe-1-1.src.rpm");
+    let requires = host("rpm", &["-qp".as_ref(), "--requires".as_ref(), source.as_os_str()]);
+    assert!(requires.lines().any(|line| line.trim() == "gen-two"), "{requires}");
+    let outcome = case.outcome("result");
+    let names: Vec<&str> = outcome["artifacts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|artifact| artifact["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["probe-1-1.src.rpm", "probe-1-1.noarch.rpm"]);
     case.nothing_left();
 
     let run =
@@ -160,6 +172,9 @@ fn requirements_are_generated_until_the_spec_is_content() {
     let never = text.replace("echo gen-one", "echo no-such-package");
     let never = case.file("never.spec", never.as_bytes());
     build(&case, &config, &never, &[]).fails(30, "a package is missing from the repositories");
+    let refused = ["--config-opts", "dynamic_buildrequires=False"];
+    let run = build(&case, &config, &generated, &refused);
+    run.fails(10, "the spec has %generate_buildrequires, which the config does not support");
     let broken = text.replace("echo gen-one", "echo broken; exit 3");
     let broken = case.file("broken.spec", broken.as_bytes());
     build(&case, &config, &broken, &[]).fails(10, "rpmbuild -br failed in %generate_buildrequires");
@@ -170,7 +185,7 @@ fn requirements_are_generated_until_the_spec_is_content() {
 fn requirements_follow_macros_and_the_config() {
     let Some(case) = Case::alone(Kind::NoSubids, "requirements") else { return };
     let lines = section(&repository(&case).baseurl(), "gpgcheck=0")
-        + "config_opts['more_buildreqs']['probe-1'] = 'more'\n";
+        + "config_opts['more_buildreqs']['probe-1'] = 'more >= 1'\n";
     let config = case.config_plus("requirements", &lines);
     let head = "BuildRequires: with-macros\n%{?of_package:BuildRequires: gen-one}\n";
     let spec = spec(&case, head, "test -e /gen/one\ntest -e /gen/more\ntest ! -e /gen/two");
@@ -188,14 +203,16 @@ fn a_network_only_where_the_config_opens_it() {
          config_opts['ssl_extra_certs'] = ['{certificate}', '/etc/pki/own.pem']\n"
     );
     let config = case.config_plus("network", &lines);
-    let closed = spec(
-        &case,
-        "",
-        "test \"$(ls /sys/class/net 2> /dev/null)\" = lo || test -z \"$(ls /sys/class/net)\"
+    let closed = || {
+        spec(
+            &case,
+            "",
+            "test \"$(ls /sys/class/net 2> /dev/null)\" = lo || test -z \"$(ls /sys/class/net)\"
 test -z \"$http_proxy\"
 test ! -e /etc/pki/own.pem",
-    );
-    build(&case, &config, &closed, &[]).succeeds();
+        )
+    };
+    build(&case, &config, &closed(), &[]).succeeds();
     let names = host("cat", &["/etc/hosts".as_ref()]);
     let first = names.lines().next().unwrap_or_default().to_owned();
     let open = spec(
@@ -207,7 +224,22 @@ test \"$(head -1 /etc/hosts)\" = '{first}'
 test \"$(cat /etc/pki/own.pem)\" = 'certificate of this site'"
         ),
     );
-    build(&case, &config, &open, &["--config-opts", "rpmbuild_networking=True"]).succeeds();
+    let networking = ["--config-opts", "rpmbuild_networking=True"];
+    build(&case, &config, &open, &networking).succeeds();
+    let line = "\nconfig_opts['nspawn_args'] += ['--private-network']\n";
+    let private = case.config_plus("private", &(lines.clone() + line));
+    build(&case, &private, &closed(), &networking).succeeds();
+
+    let shell = |config: &str, script: &str| {
+        let run = case.run(&["shell", "-r", config, "--unpriv", "--", "sh", "-c", script]);
+        run.succeeds();
+        run.stdout
+    };
+    let script = "echo $http_proxy; rpm --eval %_topdir; ls /sys/class/net 2> /dev/null || true";
+    assert_eq!(shell(&config, script), "\n/builddir/build\nlo\n");
+    let opened =
+        case.config_plus("opened", &(lines + "\nconfig_opts['rpmbuild_networking'] = True\n"));
+    assert!(shell(&opened, script).starts_with("http://proxy:1/\n/builddir/build\n"));
     case.nothing_left();
 }
 
@@ -303,4 +335,35 @@ fn the_source_package_is_made_again_only_so_often() {
     let run = build(&case, &config, &spec(&case, head, "true"), &[]);
     run.fails(10, "the spec still requires more after 1 rounds");
     run.tells("raise dynamic_buildrequires_max_loops or static_buildrequires_max_loops");
+}
+
+#[test]
+fn the_package_manager_is_of_the_target() {
+    if std::env::consts::ARCH != "x86_64" {
+        eprintln!("skipped: only x86_64 has a 32-bit machine");
+        return;
+    }
+    let Some(case) = Case::alone(Kind::Subids, "target-arch") else { return };
+    // What a scriptlet sees is what the package manager runs in.
+    let repository = Repository::new(&case, "i386");
+    let text = "Name: tells\nVersion: 1\nRelease: 1\nSummary: s\nLicense: MIT\nBuildArch: noarch\n\
+                %description\n.\n%post -p <lua>\nfile = io.open('/etc/of-config'):read()\n\
+                print('told: ' .. posix.uname('%m') .. ' ' .. posix.getenv('OF_CONFIG') .. ' ' .. file)\n\
+                %files\n";
+    let package = repository.dir.join("tells.spec");
+    fs::write(&package, text).unwrap();
+    let define = format!("_rpmdir {}", repository.dir.display());
+    host("rpmbuild", &["-bb".as_ref(), "--define".as_ref(), define.as_ref(), package.as_os_str()]);
+    repository.publish();
+    let parent = repository.dir.parent().unwrap().display();
+    let lines = section(&format!("file://{parent}/$basearch"), "gpgcheck=0")
+        + "config_opts['target_arch'] = 'i686'\nconfig_opts['legal_host_arches'] += ('x86_64',)\n\
+           config_opts['chroot_setup_cmd'] = 'install tells'\n\
+           config_opts['environment']['OF_CONFIG'] = 'variable'\n\
+           config_opts['files']['/etc/of-config'] = 'file'\n";
+    let config = case.config_plus("target-arch", &lines);
+    // Nothing else can be installed, since the local distribution has no packages for it.
+    let run = case.run(&["init", "-v", "-r", &config]);
+    run.tells("told: i686 variable file");
+    case.nothing_left();
 }

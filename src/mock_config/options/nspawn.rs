@@ -14,9 +14,11 @@ use crate::mock_config::load::LoadedConfig;
 pub struct NspawnOptions {
     /// Limits of each process, by name without `RLIMIT_`.
     pub rlimits: BTreeMap<String, u64>,
-    /// Capabilities. A build runs without any, so these only matter for what root does in a
-    /// buildroot.
+    /// Capabilities that the root of a shell has besides. A build runs without any, in mock too:
+    /// its user is not root.
     pub capabilities: Vec<String>,
+    /// Whether builds see no network, whatever else the config says.
+    pub private_network: bool,
     /// What of the host is visible.
     pub binds: Vec<BindOption>,
     /// Places that are in memory.
@@ -44,7 +46,6 @@ const NO_EFFECT: &[&str] = &[
     "link-journal",
     "machine",
     "no-new-privileges",
-    "private-network",
     "private-users",
     "quiet",
     "register",
@@ -111,6 +112,10 @@ impl NspawnOptions {
 
     fn add(&mut self, name: &str, value: Option<&str>) -> Result<(), String> {
         if NO_EFFECT.contains(&name) {
+            return Ok(());
+        }
+        if name == "private-network" {
+            self.private_network = true;
             return Ok(());
         }
         let value = match value {

@@ -182,6 +182,15 @@ impl Reader<'_> {
             .collect()
     }
 
+    /// Names with requirements: of rpm's kind, in which there are blanks, so that a text is one.
+    pub fn requirements(&self, option: &str) -> Read<BTreeMap<String, Vec<String>>> {
+        let one = |text: &str| vec![text.trim().to_owned()];
+        let entries = self.dict(option)?.into_iter();
+        entries
+            .map(|(name, value)| Ok((name.to_owned(), self.list(&[option, name], value, one)?)))
+            .collect()
+    }
+
     /// A list of pairs of strings.
     pub fn pairs(&self, option: &str) -> Read<Vec<(String, String)>> {
         let wanted = "a list of pairs of strings";
