@@ -205,7 +205,7 @@ impl Build<'_> {
         let generates = built?;
         runner.stage(Stage::Collect, "collecting results", |stage| {
             if generates {
-                self.collect_source_again(stage, progress)?;
+                self.collect_source_again(stage, &package.nvr, progress)?;
             }
             self.collect(stage, progress)?;
             match &self.env.options.plugins.sign {
@@ -321,16 +321,35 @@ impl Build<'_> {
     fn collect_source_again(
         &self,
         stage: &StageRun<'_>,
+        nvr: &str,
         progress: &mut Progress,
     ) -> Result<(), Failure> {
-        let first = progress.artifacts.iter().position(|a| a.name.ends_with(".src.rpm"));
-        let first = first.map(|at| progress.artifacts.remove(at));
+        let name = format!("{nvr}.src.rpm");
+        let (first, others): (Vec<Artifact>, Vec<Artifact>) =
+            std::mem::take(&mut progress.artifacts).into_iter().partition(|a| a.name == name);
+        progress.artifacts = others;
         let mut collected = self.take(stage, &["SRPMS"], &progress.artifacts)?;
         progress.rejected.append(&mut collected.rejected);
-        // Whoever has removed it in the meantime gets what was there.
-        let again = collected.artifacts.iter().any(|a| a.name.ends_with(".src.rpm"));
-        progress.artifacts.extend(first.filter(|_| !again));
-        progress.artifacts.append(&mut collected.artifacts);
+        // Code of the build may have left anything there.
+        let (again, foreign): (Vec<Artifact>, Vec<Artifact>) =
+            collected.artifacts.into_iter().partition(|a| a.name == name);
+        for artifact in foreign {
+            let _ = self.results.remove(&artifact.name);
+            progress.rejected.push((artifact.name, "not the source package".to_owned()));
+        }
+        let is_it = |path: &Path| SourcePackage::read(path).is_ok_and(|read| read.nvr == nvr);
+        if !again.is_empty() && !is_it(&self.results.path().join(&name)) {
+            return Err(Failure {
+                class: Class::Package,
+                ..Failure::infrastructure(
+                    stage.stage,
+                    status::BUILD,
+                    "the build has replaced its source package by something else",
+                    None,
+                )
+            });
+        }
+        progress.artifacts.splice(0..0, if again.is_empty() { first } else { again });
         Ok(())
     }
 

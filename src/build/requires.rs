@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use sandbox::Exit;
+use sandbox::spec::Stdout;
 
 use super::commands;
 use super::pipeline::{Build, PACKAGE_PLACE};
@@ -21,7 +22,9 @@ const MORE: i32 = 11;
 /// What rpmbuild since 4.15 lets source packages require whose spec has `%generate_buildrequires`.
 const GENERATES: &str = "rpmlib(DynamicBuildRequires)";
 /// Bytes of an answer that are kept.
-const MAX_ANSWER: usize = 4 << 20;
+const MAX_ANSWER: usize = 16 << 20;
+/// Milliseconds for a question to a program of the buildroot.
+const QUESTION_MS: u64 = 600_000;
 
 impl Build<'_> {
     /// Updates the packages of the buildroot, where there may be newer ones.
@@ -179,27 +182,41 @@ impl Build<'_> {
         failure.map_or(Ok(false), Err)
     }
 
-    /// Runs a short command as the build user: how it ended, and what it wrote.
+    /// Runs a short command as the build user: how it ended, and what it wrote to its standard
+    /// output, in lines that can be shown.
     pub(super) fn ask(
         &self,
         stage: &StageRun<'_>,
         argv: Vec<String>,
     ) -> Result<(Exit, String), Failure> {
-        let mut spec = self.build_spec(stage, Vec::new(), argv)?;
-        spec.timeout_ms = Some(120_000);
-        let mut output = Vec::new();
-        let outcome = stage.raw(&spec, &mut |bytes| {
-            if output.len() < MAX_ANSWER {
-                output.extend_from_slice(bytes);
-            }
-        })?;
+        let (exit, output) = self.answer(stage, argv)?;
         let mut text = String::new();
         let mut lines = Lines::default();
         lines.add(&output, |line| {
             text.push_str(line);
             text.push('\n');
         });
-        Ok((outcome.exit, text))
+        Ok((exit, text))
+    }
+
+    /// As [`Build::ask`]; gives the bytes as they are, up to a limit.
+    pub(super) fn answer(
+        &self,
+        stage: &StageRun<'_>,
+        argv: Vec<String>,
+    ) -> Result<(Exit, Vec<u8>), Failure> {
+        let mut spec = self.build_spec(stage, Vec::new(), argv)?;
+        spec.timeout_ms = Some(QUESTION_MS);
+        // What is remarked is no part of the answer.
+        spec.stdio.stderr = Stdout::Null;
+        let mut output = Vec::new();
+        let outcome = stage.raw(&spec, &mut |bytes| {
+            output.extend_from_slice(&bytes[..bytes.len().min(MAX_ANSWER - output.len())]);
+        })?;
+        if output.len() == MAX_ANSWER {
+            stage.note(&format!("what {} says is cut after {MAX_ANSWER} bytes", spec.argv[0]));
+        }
+        Ok((outcome.exit, output))
     }
 
     fn endless(&self, stage: Stage, rounds: u32) -> Failure {

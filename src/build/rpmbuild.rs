@@ -62,9 +62,13 @@ impl Build<'_> {
         let finished = stage.sandbox_with(&spec, Log::Build, |killer| {
             watch = limit.map(|limit| DiskWatch::start(self.env, self.workspace, limit, killer));
         });
-        let too_large = watch.and_then(DiskWatch::end);
+        let watched = watch.map(DiskWatch::end).unwrap_or_default();
+        if watched.failed > 0 {
+            let times = watched.failed;
+            stage.note(&format!("what the build writes could not be looked at {times} times"));
+        }
         let finished = finished?;
-        if let (Some(size), Some(limit)) = (too_large, limit) {
+        if let (Some(size), Some(limit)) = (watched.too_large, limit) {
             let failure = classify_disk(stage.stage, what, size, limit, finished.said());
             return Ok(Some(Failed { failure, out_of_memory: false }));
         }

@@ -52,6 +52,8 @@ pub struct RootInfo {
     pub image: Option<Origin>,
 }
 
+/// What says that a root is complete.
+const INFO: &str = "info.json";
 /// Name of the tree below the directory of a root.
 pub(super) const TREE: &str = "root";
 /// All trees that may be there.
@@ -80,6 +82,10 @@ pub fn ensure(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Root, Failure> {
                     .map_err(|error| store_failure(stage.stage, error))?;
                 if alone.is_some() && read_info(&dir).is_some_and(|info| is_old(env, &info)) {
                     stage.note("the buildroot is made anew, as root_cache of the config wants it");
+                    // First what says that it is complete: removing may stop half-way.
+                    let info = dir.join(INFO);
+                    attempt("forget the buildroot", &info, fs::remove_file(&info))
+                        .map_err(|error| store_failure(stage.stage, error))?;
                     discard(env, &dir);
                     reused = false;
                 }
@@ -102,7 +108,9 @@ fn is_old(env: &Env<'_>, info: &RootInfo) -> bool {
     let policy = env.options.plugins.root_cache;
     let age = jiff::Timestamp::now().as_second() - info.created;
     let most = policy.max_age_days.map(|days| days.saturating_mul(86_400));
-    !policy.enabled || most.is_some_and(|most| age >= 0 && age.unsigned_abs() > most)
+    // Without a cache, what this run has made is good for all of it.
+    let is_cached = info.created < env.runner.began;
+    (!policy.enabled && is_cached) || most.is_some_and(|most| age >= 0 && age.unsigned_abs() > most)
 }
 
 /// The lock of a root.
@@ -138,7 +146,7 @@ pub(crate) fn known(env: &Env<'_>) -> Option<RootInfo> {
 }
 
 fn read_info(dir: &Path) -> Option<RootInfo> {
-    serde_json::from_slice(&fs::read(dir.join("info.json")).ok()?).ok()
+    serde_json::from_slice(&fs::read(dir.join(INFO)).ok()?).ok()
 }
 
 pub(crate) fn store_failure(stage: Stage, error: StoreError) -> Failure {
@@ -312,7 +320,7 @@ pub fn setup_commands(options: &MockOptions) -> Vec<Vec<String>> {
 
 /// Written aside and renamed: a root with half an info would count as complete.
 fn write_info(dir: &Path, info: &RootInfo) -> Result<(), StoreError> {
-    let path = dir.join("info.json");
+    let path = dir.join(INFO);
     let aside = dir.join("info.json.new");
     let write = || -> std::io::Result<()> {
         fs::write(&aside, serde_json::to_vec_pretty(info)?)?;

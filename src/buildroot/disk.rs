@@ -20,6 +20,8 @@ use crate::helper::Task;
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Time after which the tree is looked at even if no space seems to be gone.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest time between two looks at the tree, however long one takes.
+const LONGEST: Duration = Duration::from_secs(20);
 /// Where the helper sees the tree.
 const PLACE: &str = "/run/albs-node/tree";
 
@@ -56,7 +58,16 @@ impl Size {
 #[derive(Debug)]
 pub struct DiskWatch {
     stop: Sender<()>,
-    thread: JoinHandle<Option<Size>>,
+    thread: JoinHandle<Watched>,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// The size of the tree, if it was the reason to end the build.
+    pub too_large: Option<Size>,
+    /// How often the tree could not be looked at.
+    pub failed: u32,
 }
 
 impl DiskWatch {
@@ -72,7 +83,7 @@ impl DiskWatch {
                 true => measure(&context, &program, &tree).unwrap_or_default(),
                 false => Size::default(),
             };
-            let (mut wait, mut looked) = (INTERVAL, Instant::now());
+            let (mut wait, mut looked, mut failed) = (INTERVAL, Instant::now(), 0);
             while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 wait = INTERVAL;
                 let now_free = free(&tree);
@@ -81,27 +92,28 @@ impl DiskWatch {
                     continue;
                 }
                 let began = Instant::now();
-                // What cannot be measured now is tried again.
-                if let Some(size) =
-                    measure(&context, &program, &tree).map(|size| size.less(&before))
-                    && size.exceeds(&limit)
-                {
-                    killer.kill();
-                    return Some(size);
+                match measure(&context, &program, &tree).map(|size| size.less(&before)) {
+                    Some(size) if size.exceeds(&limit) => {
+                        killer.kill();
+                        return Watched { too_large: Some(size), failed };
+                    }
+                    Some(_) => {}
+                    // Tried again, and told at the end: it says nothing of the build.
+                    None => failed += 1,
                 }
                 looked = Instant::now();
-                // At most a twentieth of the time goes into looking.
-                wait = INTERVAL.max(began.elapsed() * 20);
+                // At most a twentieth of the time goes into looking, as long as that is often enough.
+                wait = (began.elapsed() * 20).clamp(INTERVAL, LONGEST);
             }
-            None
+            Watched { too_large: None, failed }
         });
         DiskWatch { stop, thread }
     }
 
-    /// Ends the watch. Gives the size of the tree if it was the reason to end the build.
-    pub fn end(self) -> Option<Size> {
+    /// Ends the watch.
+    pub fn end(self) -> Watched {
         drop(self.stop);
-        self.thread.join().ok().flatten()
+        self.thread.join().unwrap_or_default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Command lines of package managers, and what they must see of the host.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::sandboxes::BUILDROOT;
@@ -333,6 +334,9 @@ fn enabled_lines(conf: &str) -> Vec<&str> {
     lines
 }
 
+/// Bytes of an address from which on no variables are put in; no file has so long a name.
+const MAX_ADDRESS: usize = 16 << 10;
+
 /// An address with the variables that package managers know, `$name` or `${name}`.
 fn with_variables(options: &MockOptions, text: &str) -> String {
     let own = options.dnf_vars.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -341,12 +345,28 @@ fn with_variables(options: &MockOptions, text: &str) -> String {
         .into_iter()
         .chain([("releasever", options.releasever.as_deref())])
         .filter_map(|(name, value)| Some((name, value?)));
-    let mut variables: Vec<(&str, &str)> = own.chain(usual).collect();
-    // $releasever is not the start of $releasever_minor.
-    variables.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-    variables.iter().fold(text.to_owned(), |text, (name, value)| {
-        text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
-    })
+    let variables: BTreeMap<&str, &str> = usual.chain(own).collect();
+    let mut out = String::new();
+    let mut rest = text;
+    // What is put in is not looked at again, as in dnf.
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        let braced = after.strip_prefix('{').and_then(|text| text.split_once('}'));
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, others) = braced
+            .unwrap_or_else(|| after.split_at(after.find(|c| !plain(c)).unwrap_or(after.len())));
+        match variables.get(name).filter(|_| out.len() < MAX_ADDRESS) {
+            Some(value) => {
+                out.push_str(value);
+                rest = others;
+            }
+            None => {
+                out.push('$');
+                rest = after;
+            }
+        }
+    }
+    out + rest
 }
 
 /// What package managers call the family of an architecture (dnf's rpm/__init__.py and libdnf's

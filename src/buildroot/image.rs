@@ -73,8 +73,8 @@ pub(super) fn start(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<S
     let alone = env.is_bootstrap && !options.ready;
     let trees = if alone { &[TREE, TOOLS][..] } else { &[TREE] };
     let unpacked = trees.iter().try_for_each(|tree| unpack(env, stage, dir, tree, &image));
-    if unpacked.is_err() {
-        // What is damaged must not be found again.
+    // What is damaged must not be found again; a full disk or a stop says nothing of that.
+    if matches!(&unpacked, Err(failure) if failure.class == Class::Infrastructure) {
         image.layers.iter().for_each(|layer| {
             let _ = std::fs::remove_file(image.directory.join(&layer.file));
         });

@@ -32,6 +32,7 @@ pub struct KeyParts {
     forcearch: Option<String>,
     architecture: Option<String>,
     image: Option<ImageOptions>,
+    platforms: Vec<(String, String)>,
     modules: ModuleOptions,
     setup_command: Vec<String>,
     additional_packages: Vec<String>,
@@ -70,7 +71,16 @@ impl KeyParts {
             managers: options.managers.clone(),
             forcearch: options.forcearch.clone(),
             architecture: options.rpmbuild_arch.clone(),
-            image: options.buildroot_image.clone(),
+            // How long a registry is asked decides nothing.
+            image: options.buildroot_image.clone().map(|image| ImageOptions {
+                keep_getting: 0,
+                pull_timeout: 0,
+                ..image
+            }),
+            platforms: match options.buildroot_image {
+                Some(_) => pairs(&options.oci_platform_map),
+                None => Vec::new(),
+            },
             modules: options.modules.clone(),
             setup_command: options.chroot_setup_cmd.clone(),
             additional_packages: options.chroot_additional_packages.clone(),

@@ -16,6 +16,9 @@ pub const BUILDROOT: &str = "/buildroot";
 /// Where our own program is mounted in maintenance sandboxes.
 pub const HELPER: &str = "/run/albs-node/albs-node";
 
+/// Bytes of address space for work on trees: far more than any archive of a real image needs.
+const MAINTENANCE_MEMORY: u64 = 4 << 30;
+
 /// What all sandboxes of one build have in common.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -290,6 +293,8 @@ impl Context {
         // The work is ours, and must not fail for a limit that is meant for the build.
         spec.limits = Limits::default();
         spec.accounting = false;
+        // It reads what others have written, and must not be made to take all of the memory.
+        spec.rlimits.insert("AS".to_owned(), MAINTENANCE_MEMORY);
         Ok(spec)
     }
 }

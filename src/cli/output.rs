@@ -71,6 +71,8 @@ pub(super) fn complain(line: impl std::fmt::Display) {
 
 /// Prints a remark to standard error.
 pub(super) fn note(text: impl std::fmt::Display) {
+    // What it is about may come from a config.
+    let text = crate::run::plain(&text.to_string());
     let _ = writeln!(std::io::stderr().lock(), "note: {text}");
 }
 

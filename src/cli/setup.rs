@@ -89,6 +89,9 @@ impl Setup {
         let visible = dnf::visible_paths(&options);
         check_visible(&visible)?;
         let store = store_of(&common.store, Some(&options), &host, store_use)?;
+        if options.plugins.bind_mount_create && store_use == StoreUse::Make {
+            create_bind_mounts(&options)?;
+        }
         let mut view = build_view(&options, &host)?;
         view.emulator = emulator.filter(|found| !found.is_fixed).map(|found| found.interpreter);
         if options.plugins.selinux && store_use == StoreUse::Make {
@@ -155,17 +158,31 @@ fn hidden_selinux(store: &Store) -> Result<Option<PathBuf>, CliError> {
     store.write("filesystems", &text).map(Some).map_err(store_error)
 }
 
+/// Makes directories of the host that the config wants to show, and wants to be made.
+fn create_bind_mounts(options: &MockOptions) -> Result<(), CliError> {
+    options
+        .plugins
+        .bind_mount
+        .iter()
+        .filter(|(source, _)| !Path::new(source).exists())
+        .try_for_each(|(source, _)| {
+            std::fs::create_dir_all(source).map_err(|error| {
+                let message = format!("cannot make {source}, which the plugin bind_mount shows");
+                let hint = "make it, or remove create_dirs from bind_mount_opts".to_owned();
+                CliError::new(
+                    status::CONFIG,
+                    super::build::Caused { message, source: error },
+                    Some(hint),
+                )
+            })
+        })
+}
+
 fn build_view(options: &MockOptions, host: &HostFacts) -> Result<View, CliError> {
     let failed = |error: ViewError| {
         let hint = Some(error.hint());
         CliError::new(status::CONFIG, error, hint)
     };
-    if options.plugins.bind_mount_create {
-        // What fails shows when it is looked for.
-        options.plugins.bind_mount.iter().for_each(|(source, _)| {
-            let _ = std::fs::create_dir_all(source);
-        });
-    }
     View::new(options, &host.machine, Path::exists).map_err(failed)
 }
 

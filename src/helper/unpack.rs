@@ -74,9 +74,28 @@ fn content(file: File) -> io::Result<Box<dyn Read>> {
     })
 }
 
+/// Content that ends with an error where it is too large.
+struct Bounded<R> {
+    content: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.content.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(count as u64)
+            .ok_or_else(|| io::Error::other("the layer is larger than any that builds need"))?;
+        Ok(count)
+    }
+}
+
 impl Unpack {
     fn layer(&mut self, file: File, diff_id: &str) -> io::Result<()> {
-        let mut summed = Summed::new(content(file)?);
+        // Names and headers of any length are read whole, and what follows the last entry is read
+        // for its checksum: all of it counts.
+        let mut summed = Summed::new(Bounded { content: content(file)?, left: MAX_BYTES });
         let mut archive = tar::Archive::new(&mut summed);
         // Of this layer; what it takes away is that of others.
         let mut own = std::collections::BTreeSet::new();

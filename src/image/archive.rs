@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// Documents are small.
-const MAX_DOCUMENT: u64 = 4 << 20;
 /// More members than any image's archive has.
 const MAX_MEMBERS: usize = 10_000;
 
@@ -95,9 +93,7 @@ impl Parts {
     }
 
     pub fn document(&self, name: &str) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.open(name)?.take(MAX_DOCUMENT).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        super::read_document(self.open(name)?)
     }
 }
 

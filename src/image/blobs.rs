@@ -119,6 +119,8 @@ fn write(content: &mut dyn Read, path: &Path, most: u64) -> io::Result<String> {
     if bytes > most {
         return Err(io::Error::other(format!("it is larger than {most} bytes")));
     }
+    // Its name promises the content, also after a power cut.
+    file.sync_all()?;
     Ok(format!("sha256:{checksum}"))
 }
 

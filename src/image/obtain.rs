@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::MAX_DOCUMENT;
 use super::archive::{DockerManifest, Parts, blob_name};
 use super::blobs::{Blobs, Record, unexpected};
 use super::config::Config;
@@ -17,8 +18,6 @@ use crate::checksum;
 
 /// Bytes of a layer as it is transferred.
 const MAX_LAYER: u64 = 16 << 30;
-/// Documents are small.
-const MAX_DOCUMENT: u64 = 4 << 20;
 /// The name that an OCI layout gives to an image.
 const NAME: &str = "org.opencontainers.image.ref.name";
 
@@ -130,7 +129,7 @@ fn from_registry(
     let manifest = blobs.keep(&mut bytes.as_slice(), None, MAX_DOCUMENT).map_err(Reason::Keep)?;
     for file in files(&document).filter(|file| !blobs.has(&file.digest)) {
         blobs
-            .keep(&mut registry.blob(&file.digest)?, Some(&file.digest), most(file))
+            .keep(&mut registry.blob(&file.digest)?, Some(&file.digest), most(&document, file))
             .map_err(|source| transfer(&format!("the blob {}", file.digest), source))?;
     }
     let all = files(&document).map(|file| file.digest.clone());
@@ -181,7 +180,7 @@ fn from_layout(
         document = manifest(&digest)?;
     }
     for file in files(&document) {
-        copy(blobs, parts, &blob_name(&file.digest), Some(&file.digest), most(file))?;
+        copy(blobs, parts, &blob_name(&file.digest), Some(&file.digest), most(&document, file))?;
     }
     complete(blobs, &digest, &document, wanted)
 }
@@ -252,6 +251,10 @@ fn finish(
         let (wanted, found) = (wanted.platform.to_string(), platform.to_string());
         return Err(Reason::Platform { wanted, found });
     }
+    if files.len() > MAX_LAYERS {
+        let text = format!("it has more than {MAX_LAYERS} layers");
+        return Err(ManifestError::Malformed(text).into());
+    }
     if config.diff_ids().len() != files.len() {
         let text = "its configuration does not list as many layers as it has".to_owned();
         return Err(ManifestError::Malformed(text).into());
@@ -286,7 +289,8 @@ fn part(parts: &Parts, name: &str) -> Result<Vec<u8>, Reason> {
 }
 
 fn document(blobs: &Blobs, digest: &str) -> Result<Vec<u8>, Reason> {
-    fs::read(blobs.path(digest)).map_err(|source| Reason::Read { what: digest.to_owned(), source })
+    let read = || super::read_document(fs::File::open(blobs.path(digest))?);
+    read().map_err(|source| Reason::Read { what: digest.to_owned(), source })
 }
 
 /// What was given must be what was asked for.
@@ -302,14 +306,19 @@ fn transfer(what: &str, source: io::Error) -> Reason {
     Reason::Transfer { what: what.to_owned(), source }
 }
 
+/// Layers that an image may have; overlayfs takes 500, and no builder makes more than 127.
+const MAX_LAYERS: usize = 200;
+
 /// The files that a manifest names.
 fn files(manifest: &Document) -> impl Iterator<Item = &Descriptor> {
     manifest.config.iter().chain(&manifest.layers)
 }
 
 /// Bytes that a file may have: as many as its manifest says.
-fn most(file: &Descriptor) -> u64 {
-    if file.size > 0 { file.size.min(MAX_LAYER) } else { MAX_LAYER }
+fn most(manifest: &Document, file: &Descriptor) -> u64 {
+    let is_config = manifest.config.as_ref().is_some_and(|config| config.digest == file.digest);
+    let most = if is_config { MAX_DOCUMENT } else { MAX_LAYER };
+    if file.size > 0 { file.size.min(most) } else { most }
 }
 
 /// Copies a part of an archive or layout, and gives its digest.

@@ -17,8 +17,6 @@ use serde::Deserialize;
 
 use super::manifest::ACCEPTED;
 
-/// Documents are small; registries refuse larger ones.
-const MAX_DOCUMENT: u64 = 4 << 20;
 /// Bytes of an error's text that are read.
 const MAX_REASON: u64 = 64 << 10;
 
@@ -138,10 +136,8 @@ impl Registry {
     /// A manifest by a tag or digest.
     pub fn manifest(&self, reference: &str) -> Result<Vec<u8>, RegistryError> {
         let url = format!("{}/manifests/{reference}", self.base);
-        let mut bytes = Vec::new();
         let answer = self.get(&url, Some(ACCEPTED))?;
-        answer.take(MAX_DOCUMENT).read_to_end(&mut bytes).map_err(|error| broken(&url, error))?;
-        Ok(bytes)
+        super::read_document(answer).map_err(|error| broken(&url, error))
     }
 
     /// The content of a blob.
@@ -155,12 +151,15 @@ impl Registry {
         if answer.status() != StatusCode::UNAUTHORIZED {
             return checked(url, answer);
         }
-        let header = answer.headers().get(WWW_AUTHENTICATE).and_then(|text| text.to_str().ok());
-        match header.and_then(token_address) {
+        // There may be several ways in.
+        let challenges = answer.headers().get_all(WWW_AUTHENTICATE);
+        let address = challenges.iter().find_map(|text| token_address(text.to_str().ok()?));
+        match address {
             Some(address) => {
-                let document = checked(&address, self.send(&address, None)?)?.take(MAX_DOCUMENT);
-                let token: Token = serde_json::from_reader(document)
-                    .map_err(|error| broken(&address, io::Error::from(error)))?;
+                let answer = checked(&address, self.send(&address, None)?)?;
+                let token: Token = super::read_document(answer)
+                    .and_then(|text| serde_json::from_slice(&text).map_err(io::Error::from))
+                    .map_err(|error| broken(&address, error))?;
                 *self.token.borrow_mut() = token.token.or(token.access_token);
                 checked(url, self.send(url, accept)?)
             }

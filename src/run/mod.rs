@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use cancel::Cancel;
 pub use events::{Event, Sink};
 pub use logs::{Log, Logs};
-pub use results::{Pending, ResultDir};
+pub use results::{Pending, PendingDirectory, ResultDir};
 pub use tail::{Lines, plain};
 
 use crate::verdict::{Class, Failure, Said, Stage, status};
@@ -58,6 +58,8 @@ pub struct Runner {
     pub logs: Logs,
     records: RefCell<Vec<StageRecord>>,
     started: Instant,
+    /// When the run began, as seconds since 1970.
+    pub began: i64,
 }
 
 /// A sandbox that has ended, and the last lines it wrote.
@@ -94,7 +96,15 @@ pub struct StageRun<'a> {
 impl Runner {
     /// A runner without stages yet.
     pub fn new(host: HostFacts, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
-        Runner { host, cancel, sink, logs, records: RefCell::default(), started: Instant::now() }
+        Runner {
+            host,
+            cancel,
+            sink,
+            logs,
+            records: RefCell::default(),
+            started: Instant::now(),
+            began: jiff::Timestamp::now().as_second(),
+        }
     }
 
     /// Runs a stage and records what it took.
@@ -308,6 +318,8 @@ impl StageRun<'_> {
 
     /// Tells the user something that is not output of a command.
     pub fn note(&self, text: &str) {
+        // Much of what is told comes from packages, servers and configs.
+        let text = &plain(text);
         self.runner.logs.note(Log::Root, self.stage, text);
         self.runner.sink.send(&Event::Note { stage: self.stage, text: text.to_owned() });
     }

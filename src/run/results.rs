@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -82,6 +82,73 @@ impl ResultDir {
         }
     }
 
+    /// Opens a file of that name for reading, if there is one that belongs to whoever builds.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened, or is a link, or somebody else's.
+    pub fn read(&self, name: &str) -> io::Result<Option<File>> {
+        let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
+        let file = File::options().read(true).custom_flags(flags.bits()).open(self.inside(name));
+        let file = match file {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.uid() != nix::unistd::geteuid().as_raw() {
+            return Err(io::Error::other(format!("{name} was replaced by somebody else")));
+        }
+        Ok(Some(file))
+    }
+
+    /// A new directory that has no name yet, for this user only until it gets one.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn pending_directory(&self) -> io::Result<PendingDirectory> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!(".albs-node.{}.{count}.d", std::process::id());
+            match fs::DirBuilder::new().mode(0o700).create(self.inside(&name)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made?,
+            }
+            let flags = nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_NOFOLLOW;
+            let open =
+                File::options().read(true).custom_flags(flags.bits()).open(self.inside(&name))?;
+            // Whoever owns the result directory may have put another in its place.
+            let metadata = open.metadata()?;
+            let ours = metadata.uid() == nix::unistd::geteuid().as_raw();
+            if !ours || metadata.mode() & 0o077 != 0 {
+                return Err(io::Error::other("a new directory was replaced by somebody else"));
+            }
+            return Ok(PendingDirectory { open: Some(open), aside: self.inside(&name) });
+        }
+    }
+
+    /// Gives a new directory its name, in place of whatever has it.
+    ///
+    /// # Errors
+    ///
+    /// What has the name cannot be removed.
+    pub fn publish_directory(&self, mut pending: PendingDirectory, name: &str) -> io::Result<()> {
+        let place = self.inside(name);
+        match fs::symlink_metadata(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Links are removed, and those below are not followed.
+            known => match known?.is_dir() {
+                true => fs::remove_dir_all(&place)?,
+                false => fs::remove_file(&place)?,
+            },
+        }
+        if let Some(open) = pending.open.take() {
+            open.set_permissions(fs::Permissions::from_mode(0o755))?;
+        }
+        fs::rename(&pending.aside, place)
+    }
+
     /// Removes a file, if there is one of that name.
     ///
     /// # Errors
@@ -97,6 +164,29 @@ impl ResultDir {
     /// The path of a name through the open directory, wherever that has been moved since.
     fn inside(&self, name: &str) -> PathBuf {
         format!("/proc/self/fd/{}/{name}", self.open.as_raw_fd()).into()
+    }
+}
+
+/// A directory in the result directory that is not complete. Removed if it never gets its name.
+#[derive(Debug)]
+pub struct PendingDirectory {
+    open: Option<File>,
+    aside: PathBuf,
+}
+
+impl PendingDirectory {
+    /// A path to it, through the open directory.
+    pub fn path(&self) -> PathBuf {
+        let open = self.open.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        format!("/proc/self/fd/{open}").into()
+    }
+}
+
+impl Drop for PendingDirectory {
+    fn drop(&mut self) {
+        if self.open.is_some() {
+            let _ = fs::remove_dir_all(&self.aside);
+        }
     }
 }
 

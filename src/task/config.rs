@@ -7,7 +7,7 @@
 use serde_json::{Map, Value as Json};
 use thiserror::Error;
 
-use super::{Repository, Task};
+use super::{Repository, Task, reach};
 use crate::mock_config::{OrderedMap, Value, assignment};
 
 /// One option that a task sets: the keys that lead to it, and its value.
@@ -113,17 +113,7 @@ impl TaskConfig {
         }
         // There is never a bootstrap root, whatever the task says.
         options.push(("use_bootstrap", Value::Bool(false)));
-        // The one plugin whose command runs outside every sandbox is for whoever runs the host.
-        let plugins = data.mock.get("plugin_conf").and_then(Json::as_object);
-        if let Some((key, value)) =
-            plugins.and_then(|map| map.iter().find(|(key, _)| key.starts_with("sign_")))
-        {
-            return Err(TaskConfigError::Value {
-                option: format!("platform.data.mock.plugin_conf.{key}"),
-                wanted: "left to the host's own config",
-                value: value.to_string(),
-            });
-        }
+        reach::check(task)?;
         if let Some(seconds) = data.timeout {
             options.push(("rpmbuild_timeout", Value::Int(seconds.min(i64::MAX as u64) as i64)));
         }

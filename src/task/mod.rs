@@ -1,6 +1,7 @@
 //! Build tasks of albs-web-server: what one asks for, and the mock config that it carries.
 
 mod config;
+mod reach;
 
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};

@@ -1,15 +1,20 @@
 //! A build task of the server, turned into a config and built with it.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::case::Case;
 use crate::fixture::Kind;
+use crate::repository::Web;
 
 #[test]
 fn the_config_of_a_task_builds() {
     let Some(case) = Case::alone(Kind::Subids, "task") else { return };
     let config = case.run_config(&["show", "-r", &case.config(), "--option", "dnf.conf"]);
-    let baseurl = config.lines().find_map(|line| line.strip_prefix("baseurl=")).unwrap();
+    let baseurl = config.lines().find_map(|line| line.strip_prefix("baseurl=file://")).unwrap();
+    // Tasks name servers.
+    let web = Web::serve(Path::new(baseurl));
     let arch = std::env::consts::ARCH.replace("powerpc64", "ppc64le");
     let task = json!({
         "id": 7, "arch": arch, "build_id": 1, "ref": {"url": "https://example.com/a.git"},
@@ -24,7 +29,7 @@ fn the_config_of_a_task_builds() {
             "timeout": 600,
         }},
         "repositories": [
-            {"name": "local", "url": baseurl, "priority": 10, "mock_enabled": true},
+            {"name": "local", "url": web.address, "priority": 10, "mock_enabled": true},
             {"name": "off", "url": "http://127.0.0.1:1/", "priority": 10, "mock_enabled": false},
         ],
     });

@@ -80,3 +80,29 @@ fn a_flag_in_quotes_is_true_as_in_mock() {
             .contains("q.cfg:2:38: 'rpmbuild_networking' is the text 'False'")
     );
 }
+
+/// What once ended the whole program, or nearly, is an error, and comes soon.
+#[test]
+fn programs_that_want_too_much() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = |program: &str| {
+        std::fs::write(directory.path().join("t.cfg"), program).unwrap();
+        let started = std::time::Instant::now();
+        let loaded = load(&request("t", directory.path()));
+        assert!(started.elapsed().as_secs() < 20, "{program}: {:?}", started.elapsed());
+        loaded.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let mixed = "sorted([1, 'a', 2.5] * 20)";
+    assert!(error(mixed).contains("have no order"), "{}", error(mixed));
+    // No order at all: exact and inexact numbers.
+    error("x = sorted([9007199254740993, 9007199254740992.0, 9007199254740992] * 30)");
+    let deep = "t = ()\nfor i in range(240000): t = (t,)\n";
+    assert!(error(deep).contains("tuples are nested in more than 100 others"), "{}", error(deep));
+    let hidden = "t = ()\nfor i in range(240): t = (list({t: 1})[0],)\n";
+    assert!(error(hidden).contains("nested"), "{}", error(hidden));
+    error("x = ('a ' * 2500000).split()");
+    let copies = "s = 'x' * 1000000\nfor i in range(1000): k = {(s, i)}\n";
+    assert!(error(copies).contains("need more than 64 MiB"), "{}", error(copies));
+    let copies = "s = 'x' * 1000000\nk = {(s,) * 1000: 1}\n";
+    assert!(error(copies).contains("need more than 64 MiB"), "{}", error(copies));
+}

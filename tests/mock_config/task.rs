@@ -115,6 +115,16 @@ fn what_would_change_the_meaning_is_refused() {
         task(json!({"mock": {"target_arch": 1}}), json!([])),
         task(json!({"mock": {"macros": ["a"]}}), json!([])),
         task(json!({"mock": {"plugin_conf": {"sign_enable": true}}}), json!([])),
+        task(
+            json!({"mock": {"plugin_conf": {"bind_mount_opts": {"dirs": [["/", "/h"]]}}}}),
+            json!([]),
+        ),
+        task(json!({"mock": {"nspawn_args": ["--bind=/root:/h"]}}), json!([])),
+        task(json!({"mock": {"basedir": "/etc"}}), json!([])),
+        task(json!({"mock": {"ssl_extra_certs": ["/etc/shadow", "/x"]}}), json!([])),
+        task(json!({"yum": {"sslclientkey": "/etc/shadow"}}), json!([])),
+        task(json!({"yum": {"gpgkey": "file:///etc/shadow"}}), json!([])),
+        task(json!({}), json!([{"name": "a", "url": "file:///etc/", "mock_enabled": true}])),
     ];
     let errors: Vec<String> = bad
         .iter()
@@ -186,7 +196,7 @@ proptest! {
         options in prop::collection::btree_map("x_[a-z]{1,6}", any_json(), 0..6),
         macros in prop::collection::btree_map("[a-z_]{1,8}", any_text(), 0..4),
         environment in prop::collection::btree_map("[A-Z_]{1,8}", any_text(), 0..3),
-        url in "[ -~]{1,30}",
+        url in "https?://[ -~]{0,30}",
     ) {
         let mut mock: serde_json::Map<String, Json> = options.into_iter().collect();
         mock.insert("macros".to_owned(), json!(macros));

@@ -1,6 +1,5 @@
 //! Compressing the logs of a build that has ended.
 
-use std::fs::File;
 use std::io::{self, Write};
 
 use flate2::write::GzEncoder;
@@ -29,10 +28,7 @@ const LOGS: [&str; 8] = [
 /// One cannot be read or written; those before are compressed.
 pub fn compress_logs(results: &ResultDir, compression: Compression) -> io::Result<()> {
     for name in LOGS {
-        let mut log = match File::open(results.path().join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            log => log?,
-        };
+        let Some(mut log) = results.read(name)? else { continue };
         let mut pending = results.pending()?;
         let extension = match compression {
             Compression::Gzip => {

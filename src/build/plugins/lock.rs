@@ -53,9 +53,10 @@ struct Package {
     url: String,
 }
 
-/// What rpm is asked for. Tabs stand in none of it.
-const FORMAT: &str = "%{name}\\t%{arch}\\t%{license}\\t%{version}\\t%{release}\\t%{epoch}\\t\
-                      %{sigmd5}\\t%{sigpgp:pgpsig}\\t%{rsaheader:pgpsig}\\n";
+/// What rpm is asked for. A license may have tabs and line breaks; form feeds and vertical tabs
+/// stand in none of it.
+const FORMAT: &str = "%{name}\\f%{arch}\\f%{license}\\f%{version}\\f%{release}\\f%{epoch}\\f\
+                      %{sigmd5}\\f%{sigpgp:pgpsig}\\f%{rsaheader:pgpsig}\\v\\n";
 
 impl Build<'_> {
     pub(super) fn lock_buildroot(&self, stage: &StageRun<'_>) -> Result<(), Failure> {
@@ -63,7 +64,7 @@ impl Build<'_> {
         let root = self.workspace.root();
         let argv = ["rpm", "-qa", "--qf", FORMAT].map(str::to_owned).to_vec();
         let installed = packages::query(self.env, stage, root.clone(), argv)?;
-        let mut rpms: Vec<Package> = installed.lines().filter_map(package).collect();
+        let mut rpms: Vec<Package> = packages_of(&installed);
         rpms.sort();
         let locations = with_tools(self.env, stage, |tools| {
             let command: Vec<String> = ["repoquery", "--quiet", "--location"]
@@ -110,8 +111,12 @@ impl Build<'_> {
     }
 }
 
-fn package(line: &str) -> Option<Package> {
-    let fields: Vec<&str> = line.split('\t').collect();
+fn packages_of(installed: &str) -> Vec<Package> {
+    installed.split('\x0b').filter_map(|record| package(record.trim_start_matches('\n'))).collect()
+}
+
+fn package(record: &str) -> Option<Package> {
+    let fields: Vec<&str> = record.split('\x0c').collect();
     let [name, arch, license, version, release, epoch, sigmd5, pgp, rsa] = fields.as_slice() else {
         return None;
     };
@@ -165,8 +170,10 @@ mod tests {
 
     #[test]
     fn packages_as_rpm_tells_them() {
-        let line = "gcc\tx86_64\tGPL\t12\t3\t(none)\td41d\t(none)\tRSA/SHA256, Mon, Key ID 0123456789abcdef";
-        let mut seen = vec![package(line).unwrap()];
+        let text = ["gcc", "x86_64", "GPL\tand\nmore", "12", "3", "(none)", "d41d", "(none)"];
+        let text = text.join("\x0c") + "\x0cRSA/SHA256, Mon, Key ID 0123456789abcdef\x0b\n";
+        let mut seen = packages_of(&text);
+        assert_eq!(seen.len(), 1);
         assert_eq!(
             (seen[0].epoch.as_deref(), seen[0].signature.as_deref()),
             (None, Some("89abcdef"))
@@ -174,6 +181,6 @@ mod tests {
         assert_eq!(nevra(&seen[0]), "gcc-0:12-3.x86_64");
         place(&mut seen, "https://h/p/gcc-12-3.x86_64.rpm\nhttps://h/other-1-1.noarch.rpm\n");
         assert_eq!(seen[0].url, "https://h/p/gcc-12-3.x86_64.rpm");
-        assert_eq!(package(&line.replace("gcc\t", "gpg-pubkey\t")), None);
+        assert_eq!(packages_of(&text.replace("gcc\x0c", "gpg-pubkey\x0c")), []);
     }
 }

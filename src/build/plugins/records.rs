@@ -14,9 +14,9 @@ impl Build<'_> {
         &self,
         stage: &StageRun<'_>,
         name: &str,
-        text: &str,
+        text: impl AsRef<[u8]>,
     ) -> Result<(), Failure> {
-        self.results.write(name, text.as_bytes()).map_err(|error| {
+        self.results.write(name, text.as_ref()).map_err(|error| {
             let message = format!("{name} could not be written");
             Failure::infrastructure(stage.stage, status::RESULTDIR, message, Some(error.into()))
         })
@@ -30,7 +30,7 @@ impl Build<'_> {
         argv: Vec<String>,
     ) -> Result<(), Failure> {
         let program = argv[0].clone();
-        let (exit, text) = self.ask(stage, argv)?;
+        let (exit, text) = self.answer(stage, argv)?;
         if exit != Exit::Exited(0) {
             stage.note(&format!("{name} is incomplete: {program} failed with {exit}"));
         }

@@ -70,12 +70,8 @@ fn receive(mut reader: io::PipeReader, results: &ResultDir, in_tar: bool) -> io:
 }
 
 fn into_files(reader: &mut impl Read, results: &ResultDir) -> io::Result<usize> {
-    let top = results.path().join(DIRECTORY);
-    // What an earlier build left is not of this one; links in it are not followed.
-    match fs::remove_dir_all(&top) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        result => result?,
-    }
+    let pending = results.pending_directory()?;
+    let top = pending.path();
     let mut count = 0;
     for entry in tar::Archive::new(reader).entries()? {
         let mut entry = entry?;
@@ -88,6 +84,8 @@ fn into_files(reader: &mut impl Read, results: &ResultDir) -> io::Result<usize> 
         io::copy(&mut entry, &mut file)?;
         count += 1;
     }
+    // What an earlier build left is not of this one.
+    results.publish_directory(pending, DIRECTORY)?;
     Ok(count)
 }
 

@@ -3,10 +3,10 @@
 //! Lists and dictionaries are shared by reference in Python: after `a = config_opts['macros']` a
 //! change of `a` is a change of the option. So they live here and values only point to them.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
-use super::limits::Budget;
+use super::limits::{Budget, DEPTH};
 use crate::mock_config::error::{ErrorKind, Fault, Outcome};
 use crate::mock_config::map::{Key, OrderedMap};
 use crate::mock_config::source::Span;
@@ -68,6 +68,9 @@ enum Object {
 #[derive(Debug, Default)]
 pub(super) struct Heap {
     objects: Vec<Object>,
+    /// Every tuple with how deep it is nested, by its address. They are kept to the end, so that
+    /// no address is used twice, and that none is freed from its outside to its inside.
+    tuples: HashMap<*const Item, (usize, Rc<[Item]>)>,
     pub budget: Budget,
 }
 
@@ -82,7 +85,24 @@ impl Heap {
 
     pub fn tuple(&mut self, items: Vec<Item>, span: Span) -> Outcome<Item> {
         self.budget.spend((items.len() + 1) * CELL, span)?;
-        Ok(Item::Tuple(items.into()))
+        let depth = 1 + items.iter().map(|item| self.depth(item)).max().unwrap_or(0);
+        if depth > DEPTH {
+            let message = format!("tuples are nested in more than {DEPTH} others");
+            return Err(Fault::new(ErrorKind::Limit, span, message));
+        }
+        let items: Rc<[Item]> = items.into();
+        self.tuples.insert(items.as_ptr(), (depth, Rc::clone(&items)));
+        Ok(Item::Tuple(items))
+    }
+
+    /// How deep a value is nested in tuples. One that was made elsewhere, from a key or a default,
+    /// is a tree, and no deeper than it was before.
+    fn depth(&self, item: &Item) -> usize {
+        let Item::Tuple(items) = item else { return 0 };
+        match self.tuples.get(&items.as_ptr()) {
+            Some((depth, _)) => *depth,
+            None => 1 + items.iter().map(|item| self.depth(item)).max().unwrap_or(0),
+        }
     }
 
     pub fn new_list(&mut self, items: Vec<Item>, span: Span) -> Outcome<Item> {
@@ -97,7 +117,7 @@ impl Heap {
     }
 
     pub fn new_set(&mut self, keys: BTreeSet<Key>, span: Span) -> Outcome<Item> {
-        self.budget.spend((keys.len() + 1) * CELL, span)?;
+        self.budget.spend(set_size(&keys), span)?;
         Ok(Item::Set(self.add(Object::Set(keys))))
     }
 
@@ -157,7 +177,7 @@ impl Heap {
     }
 
     pub fn replace_set(&mut self, id: Id, keys: BTreeSet<Key>, span: Span) -> Outcome<()> {
-        self.budget.spend((keys.len() + 1) * CELL, span)?;
+        self.budget.spend(set_size(&keys), span)?;
         self.objects[id.0] = Object::Set(keys);
         Ok(())
     }
@@ -227,7 +247,11 @@ impl Heap {
             Item::None => Ok(Key::None),
             Item::Bool(flag) => Ok(Key::Bool(*flag)),
             Item::Int(number) => Ok(Key::Int(*number)),
-            Item::Str(text) => Ok(Key::Str(text.to_string())),
+            // A key has a copy of its own.
+            Item::Str(text) => {
+                self.budget.spend(text.len(), span)?;
+                Ok(Key::Str(text.to_string()))
+            }
             Item::Tuple(items) => items
                 .iter()
                 .map(|item| self.key(item, span))
@@ -240,6 +264,10 @@ impl Heap {
             }
         }
     }
+}
+
+fn set_size(keys: &BTreeSet<Key>) -> usize {
+    keys.iter().map(|key| CELL + key_size(key)).sum::<usize>() + CELL
 }
 
 fn key_size(key: &Key) -> usize {

@@ -1,5 +1,7 @@
 //! How much a config may use. A config is not trusted to end, nor to stay small.
 
+use std::cell::Cell;
+
 use crate::mock_config::error::{ErrorKind, Fault, Outcome};
 use crate::mock_config::source::Span;
 
@@ -17,12 +19,12 @@ const TOO_MUCH: &str = "no config needs that much; write the value itself";
 #[derive(Debug)]
 pub(super) struct Budget {
     steps: u64,
-    bytes: usize,
+    bytes: Cell<usize>,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Budget { steps: STEPS, bytes: BYTES }
+        Budget { steps: STEPS, bytes: Cell::new(BYTES) }
     }
 }
 
@@ -47,9 +49,9 @@ impl Budget {
         Ok(())
     }
 
-    pub fn spend(&mut self, bytes: usize, span: Span) -> Outcome<()> {
-        match self.bytes.checked_sub(bytes) {
-            Some(left) => self.bytes = left,
+    pub fn spend(&self, bytes: usize, span: Span) -> Outcome<()> {
+        match self.bytes.get().checked_sub(bytes) {
+            Some(left) => self.bytes.set(left),
             None => {
                 let message = format!("the config's values need more than {} MiB", BYTES >> 20);
                 return Err(Fault::new(ErrorKind::Limit, span, message).hint(TOO_MUCH));

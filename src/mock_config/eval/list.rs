@@ -149,24 +149,41 @@ impl Machine<'_> {
             let by = self.by_key(key.as_ref(), &item, call)?;
             keyed.push((by, item));
         }
-        let mut failed = None;
         if reverse {
             keyed.reverse();
         }
-        keyed.sort_by(|(a, _), (b, _)| match self.order(a, b, 0, call.span) {
-            Ok(order) => order,
-            Err(fault) => {
-                failed.get_or_insert(fault);
-                std::cmp::Ordering::Equal
-            }
-        });
+        let mut keyed = self.merge_sorted(keyed, call)?;
         if reverse {
             keyed.reverse();
         }
-        match failed {
-            Some(fault) => Err(fault),
-            None => Ok(keyed.into_iter().map(|(_, item)| item).collect()),
+        Ok(keyed.into_iter().map(|(_, item)| item).collect())
+    }
+
+    /// Merge sort. The standard library's panics when an order contradicts itself, and that of a
+    /// config's values can: numbers that are not exact, comparisons that fail.
+    fn merge_sorted(
+        &mut self,
+        mut items: Vec<(Item, Item)>,
+        call: &Call,
+    ) -> Outcome<Vec<(Item, Item)>> {
+        if items.len() < 2 {
+            return Ok(items);
         }
+        let right = items.split_off(items.len() / 2);
+        let left = self.merge_sorted(items, call)?;
+        let right = self.merge_sorted(right, call)?;
+        let mut merged = Vec::with_capacity(left.len() + right.len());
+        let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+        while let (Some((one, _)), Some((other, _))) = (left.peek(), right.peek()) {
+            let first = match self.order(other, one, 0, call.span)?.is_lt() {
+                true => right.next(),
+                false => left.next(),
+            };
+            merged.extend(first);
+        }
+        merged.extend(left);
+        merged.extend(right);
+        Ok(merged)
     }
 }
 

@@ -283,16 +283,13 @@ fn section<'a>(
 
 /// The words of a text. With a limit, what is left keeps the spaces at its far end.
 fn words(text: &str, most: usize, from_right: bool) -> Vec<String> {
-    let near = |text: &'_ str| -> String {
-        if from_right { text.trim_end_matches(is_space) } else { text.trim_start_matches(is_space) }
-            .to_owned()
-    };
+    let near = |text| trim_side(text, from_right);
     let mut parts = Vec::new();
     let mut rest = near(text);
     while !rest.is_empty() {
         let at = if from_right { rest.rfind(is_space) } else { rest.find(is_space) };
         let Some(at) = at.filter(|_| parts.len() < most) else {
-            parts.push(std::mem::take(&mut rest));
+            parts.push(rest.to_owned());
             break;
         };
         let (left, right) = rest.split_at(at);
@@ -304,6 +301,10 @@ fn words(text: &str, most: usize, from_right: bool) -> Vec<String> {
         parts.reverse();
     }
     parts
+}
+
+fn trim_side(text: &str, right: bool) -> &str {
+    if right { text.trim_end_matches(is_space) } else { text.trim_start_matches(is_space) }
 }
 
 /// A word behind the one space that begins the text.
