@@ -10,6 +10,7 @@ pub mod build;
 pub mod buildroot;
 pub mod checksum;
 pub mod cli;
+pub mod doctor;
 pub mod helper;
 pub mod image;
 pub mod mock_config;

@@ -4,6 +4,7 @@ mod args;
 mod build;
 mod clean;
 mod config;
+mod doctor;
 mod error;
 mod limits;
 mod memory;
@@ -52,6 +53,7 @@ fn run(args: &args::Args) -> Result<u8, CliError> {
         Command::Install(args) => root::install(args),
         Command::Clean(args) => clean::run(args),
         Command::Config { command } => config::run(command),
+        Command::Doctor(args) => doctor::run(args),
         Command::Limits { command: LimitsCommand::Show(args) } => limits::show(args),
         Command::Usage(args) => usage::run(args),
         Command::Sandbox { command: SandboxCommand::Run(args) } => sandbox_run::run(args),

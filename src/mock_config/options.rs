@@ -201,7 +201,7 @@ impl MockOptions {
             dynamic_buildrequires: read.flag("dynamic_buildrequires")?,
             dynamic_buildrequires_max_loops: read.number("dynamic_buildrequires_max_loops")?,
             check: read.flag("check")?,
-            isolation: read.optional_string("isolation")?,
+            isolation: read.one_of("isolation", &["auto", "nspawn", "simple"])?,
             nspawn: NspawnOptions::read(config, &read.strings("nspawn_args")?)?,
             network: NetworkOptions::read(&read)?,
             rpmbuild_command: read.string("rpmbuild_command")?,

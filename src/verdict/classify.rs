@@ -82,11 +82,16 @@ fn classify_in(
         source: None,
     };
     match &outcome.exit {
-        Exit::TimedOut => Some(failure(
-            Class::Timeout,
-            status::TIMEOUT,
-            format!("{what} was killed at the time limit, after {:.0} s{place}", outcome.seconds),
-        )),
+        Exit::TimedOut => {
+            let seconds = outcome.seconds;
+            let mut text =
+                format!("{what} was killed at the time limit, after {seconds:.0} s{place}");
+            // It may have waited for processes that it could not start.
+            if let (1.., Some(limit)) = (outcome.usage.pids_refused, limits.pids) {
+                text += &format!(", at its limit of {} processes", limit.value);
+            }
+            Some(failure(Class::Timeout, status::TIMEOUT, text))
+        }
         Exit::Silent => Some(Failure {
             hint: Some("find out what it waits for, or raise the limit: --silence".to_owned()),
             ..failure(

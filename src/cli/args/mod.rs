@@ -35,6 +35,9 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look at what of this host matters for builds, and how to get what is missing. Exit status 1
+    /// if nothing can be built.
+    Doctor(Doctor),
     /// Look at the limits of builds.
     Limits {
         #[command(subcommand)]
@@ -110,6 +113,15 @@ pub(super) struct Build {
     /// Source packages.
     #[arg(value_name = "SRPM", required_unless_present = "spec")]
     pub(super) packages: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -6,10 +6,23 @@ use crate::mock_config::value::Value;
 
 /// Options without an equivalent, and why.
 const NO_OPTIONS: &[(&str, &str)] = &[
+    ("additional_packages", "name them in chroot_additional_packages or more_buildreqs"),
     ("backup_on_clean", "clean removes no results"),
+    ("createrepo_on_rpms", "run createrepo_c on the result directory"),
     ("dev_loop_count", "there are no loop devices inside"),
     ("exclude_from_homedir_cleanup", "every build has a home directory of its own"),
+    ("external_buildrequires", "only packages of the repositories are installed"),
+    ("no_root_shells", "a shell's root is nobody on the host"),
+    ("nosync", "what a build writes is thrown away without it"),
+    ("post_install", "install the packages by hand: albs-node install"),
     ("rootdir", "buildroots are layers; basedir says where they are kept"),
+    ("scm", "check the sources out and build with --spec and --sources"),
+];
+
+/// Options that a config may turn off, which nothing here does, and why.
+const NOT_OFF: &[(&str, &str)] = &[
+    ("internal_dev_setup", "/dev always has the devices that builds need, and no other"),
+    ("online", "a buildroot that is there is used without asking repositories"),
 ];
 
 /// Plugins without an equivalent, and why.
@@ -36,6 +49,17 @@ pub(super) fn without_effect(read: &Reader<'_>) -> Read<Vec<String>> {
         let value = read.options.get_str(name);
         if value.is_some_and(Value::is_true) && read.config.place(&[name]).is_some() {
             out.push(format!("{name} has no effect here: {why}"));
+        }
+    }
+    for (name, why) in NOT_OFF {
+        let value = read.options.get_str(name);
+        if value.is_some_and(|value| !value.is_true()) && read.config.place(&[name]).is_some() {
+            out.push(format!("{name} = False has no effect here: {why}"));
+        }
+    }
+    for name in ["chrootuid", "chrootgid"] {
+        if read.optional_number::<u32>(name)? == Some(0) {
+            out.push(format!("{name} = 0 has no effect here: packages are not built as root"));
         }
     }
     let in_memory = conf.flag("tmpfs_enable")?;

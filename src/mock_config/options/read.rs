@@ -30,6 +30,17 @@ impl Reader<'_> {
         }
     }
 
+    /// One of these words, if there is any.
+    pub fn one_of(&self, option: &str, words: &[&str]) -> Read<Option<String>> {
+        match self.optional_string(option)? {
+            Some(word) if !words.contains(&word.as_str()) => {
+                let wanted = format!("one of {}", words.join(", "));
+                Err(self.wrong(&[option], &wanted, self.value(option)))
+            }
+            word => Ok(word),
+        }
+    }
+
     /// Files for the buildroot: those of `files`, and those of yum's plugins, which have options of
     /// their own.
     pub fn files(&self) -> Read<BTreeMap<String, String>> {

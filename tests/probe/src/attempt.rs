@@ -59,6 +59,11 @@ pub fn attempt(name: &str) -> nix::Result<()> {
             let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
             TcpStream::connect(address).map(drop).map_err(errno)
         }
+        "connect" => {
+            let address: SocketAddrV4 = argument.parse().map_err(|_| Errno::EINVAL)?;
+            let patience = std::time::Duration::from_secs(2);
+            TcpStream::connect_timeout(&address.into(), patience).map(drop).map_err(errno)
+        }
         "tcp-own" => tcp_own(),
         "unix-abstract" => unix_abstract(argument),
         "forks" => forks(number(argument)?),

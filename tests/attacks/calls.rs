@@ -1,0 +1,152 @@
+//! Single attempts: system calls, files of the host, other processes, the network.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::case::Case;
+use crate::fixture::Kind;
+use crate::host::{attacked, spec};
+
+/// Name, attempt of the probe, answer where a range of ids exists, and where one id exists.
+const CALLS: &[(&str, &str, &str, &str)] = &[
+    // Files.
+    ("the root of pid 1", "open:/proc/1/root/etc/shadow", "EACCES", "EACCES"),
+    ("the memory of pid 1", "write-open:/proc/1/mem", "EACCES", "EACCES"),
+    ("the program of pid 1", "write-open:/proc/1/exe", "EACCES", "EACCES"),
+    ("the environment of pid 1", "open:/proc/1/environ", "EACCES", "EACCES"),
+    ("the directory of pid 1", "readlink:/proc/1/cwd", "EACCES", "EACCES"),
+    ("the own program, while it runs", "write-open:/proc/self/exe", "EACCES", "EACCES"),
+    ("a file by its handle", "open-by-handle-at", "EPERM", "EPERM"),
+    ("mounting a file system", "mount-tmpfs", "EPERM", "EPERM"),
+    ("mounting proc", "mount-proc", "EPERM", "EPERM"),
+    ("uncovering proc", "umount:/proc", "EPERM", "EPERM"),
+    ("uncovering a masked file", "umount:/proc/keys", "EPERM", "EPERM"),
+    ("making a mount writable", "remount-writable:/proc/sys", "EPERM", "EPERM"),
+    ("another root by pivot_root", "pivot-root", "EPERM", "EPERM"),
+    ("another root by chroot", "chroot", "EPERM", "EPERM"),
+    ("a device node for characters", "mknod-character", "EPERM", "ok"),
+    ("a device node for blocks", "mknod-block", "EPERM", "ok"),
+    ("a file for somebody else", "chown:0", "EPERM", "ok"),
+    ("a disk of the host", "open:/dev/vda", "ENOENT", "ENOENT"),
+    ("memory of the host", "open:/dev/mem", "ENOENT", "ENOENT"),
+    ("the virtual machine monitor", "open:/dev/kvm", "ENOENT", "ENOENT"),
+    ("file systems in user space", "open:/dev/fuse", "ENOENT", "ENOENT"),
+    ("loop devices", "open:/dev/loop-control", "ENOENT", "ENOENT"),
+    ("the network tunnel", "open:/dev/net/tun", "ENOENT", "ENOENT"),
+    ("the log of the kernel", "open:/dev/kmsg", "ENOENT", "ENOENT"),
+    ("the services of the host", "open:/run/systemd", "ENOENT", "ENOENT"),
+    ("the container engine of the host", "open:/var/run/docker.sock", "ENOENT", "ENOENT"),
+    // The kernel.
+    ("the key rings", "keyctl", "ENOSYS", "ENOSYS"),
+    ("a key of one's own", "add-key", "ENOSYS", "ENOSYS"),
+    ("programs for the kernel", "bpf", "EPERM", "EPERM"),
+    ("page faults handled by a program", "userfaultfd", "ENOSYS", "ENOSYS"),
+    ("the counters of the processor", "perf-event-open", "EPERM", "EPERM"),
+    ("work queued for the kernel", "io-uring-setup", "ENOSYS", "ENOSYS"),
+    ("a module", "init-module", "ENOSYS", "ENOSYS"),
+    ("a module from a file", "finit-module", "ENOSYS", "ENOSYS"),
+    ("another kernel", "kexec-load", "ENOSYS", "ENOSYS"),
+    ("the end of the host", "reboot", "EPERM", "EPERM"),
+    ("the clock", "settimeofday", "EPERM", "EPERM"),
+    ("swap", "swapon", "EPERM", "EPERM"),
+    ("the kernel's messages", "syslog", "EPERM", "EPERM"),
+    ("the name of the host", "sethostname", "EPERM", "EPERM"),
+    ("the handler of core dumps", "write-open:/proc/sys/kernel/core_pattern", "EACCES", "EACCES"),
+    ("the name of the host, as a file", "write-open:/proc/sys/kernel/hostname", "EACCES", "EACCES"),
+    ("a control group with a release agent", "create-in:/sys/fs/cgroup", "ENOENT", "ENOENT"),
+    ("files of the kernel", "create-in:/sys", "EROFS", "EROFS"),
+    ("a user namespace by unshare", "unshare-user", "EPERM", "EPERM"),
+    ("a mount namespace", "unshare-mount", "EPERM", "EPERM"),
+    ("a network namespace", "unshare-net", "EPERM", "EPERM"),
+    ("root in a namespace inside", "nested:mount-tmpfs", "EPERM", "EPERM"),
+    // Processes.
+    ("tracing pid 1", "ptrace:1", "EPERM", "EPERM"),
+    ("killing pid 1", "kill-pid1:9", "EPERM", "ok"),
+    ("stopping pid 1", "kill-pid1:19", "EPERM", "ok"),
+    ("becoming root", "setuid:0", "EPERM", "ok"),
+    ("other groups", "setgroups:0", "EPERM", "ok"),
+    ("typing for the caller", "tiocsti", "ENOTTY", "ENOTTY"),
+    // The network.
+    ("bare packets", "socket-raw", "EPERM", "EPERM"),
+    ("frames", "socket-packet", "EPERM", "EPERM"),
+    ("the hypervisor", "socket-vsock", "EPERM", "EPERM"),
+    ("the service of cloud machines", "connect:169.254.169.254:80", "ENETUNREACH", "ENETUNREACH"),
+    ("a name server", "connect:8.8.8.8:53", "ENETUNREACH", "ENETUNREACH"),
+];
+
+#[test]
+fn attempts_of_root() {
+    attempts(Kind::Root);
+}
+
+#[test]
+fn attempts_of_a_user() {
+    attempts(Kind::Subids);
+}
+
+#[test]
+fn attempts_of_a_user_without_subids() {
+    attempts(Kind::NoSubids);
+}
+
+fn attempts(kind: Kind) {
+    let Some(case) = Case::shared(kind, "calls") else { return };
+    let config = with_probe(&case);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let name = format!("albs-node-attacks-{}-{kind:?}", std::process::id());
+    let _unix = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let (tcp, unix) = (format!("tcp:{port}"), format!("unix-abstract:{name}"));
+    let mut expected: Vec<(&str, &str, &str)> = CALLS
+        .iter()
+        .map(|(what, attempt, range, single)| {
+            (*what, *attempt, if kind == Kind::NoSubids { *single } else { *range })
+        })
+        .collect();
+    expected.push(("a service on the host's loopback", &tcp, "ECONNREFUSED"));
+    expected.push(("an abstract socket of the host", &unix, "ECONNREFUSED"));
+
+    let words: Vec<&str> = expected.iter().map(|(_, attempt, _)| *attempt).collect();
+    let lines = format!(
+        "/attack/probe try {}\n\
+         # no_new_privs: programs that are set-uid are not.\n\
+         if test \"$(su -c 'id -u' < /dev/null 2> /dev/null)\" = 0; then echo became root; fi",
+        words.join(" ")
+    );
+    let run = attacked(&case, &config, &spec(&case, "calls", &lines), &[]);
+    run.succeeds();
+    let log = case.log("build.log");
+    assert!(!log.contains("became root"), "{log}");
+    let line = log.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{log}"));
+    let seen: Value = serde_json::from_str(line).unwrap();
+    let wrong: Vec<String> = expected
+        .iter()
+        .filter(|(_, attempt, answer)| seen[*attempt] != **answer)
+        .map(|(what, attempt, answer)| {
+            format!("{what} ({attempt}): {} instead of {answer}", seen[*attempt])
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{kind:?}:\n{}", wrong.join("\n"));
+    eprintln!("{kind:?}: {} attempts failed as they should", expected.len());
+}
+
+/// A config that shows the probe inside.
+fn with_probe(case: &Case) -> String {
+    let dir = case.dir.join("attack");
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+    let probe = Path::new(env!("CARGO_BIN_EXE_albs-node")).with_file_name("probe");
+    assert!(probe.is_file(), "{} is missing: cargo build --workspace", probe.display());
+    fs::copy(probe, dir.join("probe")).unwrap();
+    fs::set_permissions(dir.join("probe"), fs::Permissions::from_mode(0o755)).unwrap();
+    case.config_plus(
+        "attack",
+        &format!("config_opts['nspawn_args'] += ['--bind-ro={}:/attack']", dir.display()),
+    )
+}

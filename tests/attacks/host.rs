@@ -1,0 +1,81 @@
+//! What must not change on the host while it is attacked.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::case::{Case, Run};
+
+/// Facts about the host that builds have no business with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    settings: BTreeMap<&'static str, String>,
+    mounts: usize,
+    victim: String,
+}
+
+/// Settings that attempts aim at.
+const SETTINGS: [&str; 6] = [
+    "/proc/sys/kernel/hostname",
+    "/proc/sys/kernel/core_pattern",
+    "/proc/sys/kernel/modprobe",
+    "/proc/sys/vm/overcommit_memory",
+    "/proc/sys/net/ipv4/ip_forward",
+    "/etc/shadow",
+];
+
+impl Host {
+    /// `victim` is a file of the user who builds.
+    pub(crate) fn look(victim: &Path) -> Host {
+        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        Host {
+            settings: SETTINGS.into_iter().map(|path| (path, text(path))).collect(),
+            // Not of other tests, which mount in namespaces of their own.
+            mounts: text("/proc/self/mountinfo").lines().count(),
+            victim: fs::read_to_string(victim).unwrap_or_default(),
+        }
+    }
+}
+
+/// A package whose `%build` runs these lines.
+pub(crate) fn spec(case: &Case, name: &str, build: &str) -> String {
+    let text = format!(
+        "%global debug_package %{{nil}}\nName: {name}\nVersion: 1\nRelease: 1\nSummary: s\n\
+         License: MIT\nBuildArch: noarch\n%description\n.\n%prep\n%build\n{build}\n%install\n\
+         mkdir -p %{{buildroot}}/x\n%files\n/x\n"
+    );
+    case.file(&format!("{name}.spec"), text.as_bytes())
+}
+
+/// Arguments that build a spec into a result directory.
+pub(crate) fn arguments(case: &Case, config: &str, spec: &str, result: &str) -> Vec<String> {
+    let empty = case.fixture.base.join("empty").display().to_string();
+    let result = case.result(result).display().to_string();
+    let define = format!("marker {}", case.marker);
+    ["build", "-r", config, "--spec", spec, "--sources", &empty, "--resultdir", &result, "-D"]
+        .into_iter()
+        .chain([define.as_str()])
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Builds a hostile package with an honest one beside it, which must succeed, in a host that must
+/// stay as it is.
+pub(crate) fn attacked(case: &Case, config: &str, spec_path: &str, more: &[&str]) -> Run {
+    let victim = case.dir.join("victim");
+    fs::write(&victim, "of the user who builds").unwrap();
+    let before = Host::look(&victim);
+    let honest =
+        spec(case, "honest", "for i in 1 2 3; do sleep 0.3; echo $i > f$i; done; cat f1 f2 f3");
+    let honest = arguments(case, &case.config(), &honest, "honest");
+    let honest: Vec<&str> = honest.iter().map(String::as_str).collect();
+    let neighbour = case.start(&honest);
+    let hostile = arguments(case, config, spec_path, "result");
+    let hostile: Vec<&str> =
+        hostile.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    let run = case.run(&hostile);
+    neighbour.end().succeeds();
+    assert_eq!(Host::look(&victim), before, "the host has changed");
+    case.nothing_left();
+    run
+}

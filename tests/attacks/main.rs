@@ -1,0 +1,17 @@
+//! What a hostile package can try, and what becomes of it: every attempt is made by a real build,
+//! by root, by an ordinary user and by one without subordinate ids, and an honest build beside it
+//! must not notice. What stops each of them is told in docs/security.md.
+
+#[path = "../e2e/case.rs"]
+#[allow(dead_code, reason = "shared with the end-to-end tests, which use more of it")]
+mod case;
+#[path = "../e2e/fixture.rs"]
+#[allow(dead_code, reason = "shared with the end-to-end tests, which use more of it")]
+mod fixture;
+#[path = "../e2e/left.rs"]
+#[allow(dead_code, reason = "shared with the end-to-end tests, which use more of it")]
+mod left;
+
+mod calls;
+mod host;
+mod resources;

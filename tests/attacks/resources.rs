@@ -1,0 +1,199 @@
+//! Using up what there is, and not ending.
+
+use serde_json::Value;
+
+use crate::case::{Case, verdict};
+use crate::fixture::Kind;
+use crate::host::{attacked, spec};
+
+/// How a build that takes too much ends.
+struct Attack {
+    name: &'static str,
+    /// Lines of `%build`.
+    lines: &'static str,
+    /// Options of the build.
+    options: &'static [&'static str],
+    /// Exit status, and a part of the sentence; none of a build that must succeed.
+    end: Option<(i32, &'static str)>,
+    class: &'static str,
+    /// Whether only control groups can stop it, which users do not have here.
+    root_only: bool,
+}
+
+const ATTACKS: &[Attack] = &[
+    Attack {
+        name: "fork-bomb",
+        lines: "bomb() { bomb | bomb & }; bomb; sleep 30",
+        options: &["--pids", "80", "--timeout", "10"],
+        // The shell tries again and again.
+        end: Some((11, "in %build, at its limit of 80 processes")),
+        class: "timeout",
+        root_only: true,
+    },
+    Attack {
+        name: "thread-bomb",
+        lines: "cat > t.c <<'C'\n#include <pthread.h>\n#include <unistd.h>\n\
+                static void *f(void *x) { pause(); return x; }\n\
+                int main(void) { pthread_t t; while (!pthread_create(&t, 0, f, 0)); return 3; }\nC\n\
+                gcc -o t t.c -lpthread && ./t",
+        options: &["--pids", "80", "--timeout", "20"],
+        end: Some((10, "reached the limit of 80 processes in %build")),
+        class: "resource",
+        root_only: true,
+    },
+    Attack {
+        name: "memory",
+        lines: "perl -e 'push @a, \"x\" x (8 << 20) while 1'",
+        options: &["--memory", "256M", "--timeout", "30"],
+        end: Some((10, "hit the memory limit of 256 MiB in %build")),
+        class: "resource",
+        root_only: true,
+    },
+    Attack {
+        name: "shared-memory",
+        lines: "cat /dev/zero > /dev/shm/all",
+        options: &["--memory", "256M", "--timeout", "30"],
+        end: Some((10, "hit the memory limit of 256 MiB in %build")),
+        class: "resource",
+        root_only: true,
+    },
+    Attack {
+        name: "disk",
+        lines: "cat /dev/zero > all",
+        options: &["--disk", "200M", "--timeout", "60"],
+        end: Some((10, "hit the disk limit of 200 MiB in %build")),
+        class: "resource",
+        root_only: false,
+    },
+    Attack {
+        name: "hidden-disk",
+        lines: "d=$(printf %0200d 0); for i in $(seq 60); do mkdir $d && cd $d || break; done\n\
+                cat /dev/zero > all",
+        options: &["--disk", "200M", "--timeout", "60"],
+        end: Some((10, "hit the disk limit of 200 MiB in %build")),
+        class: "resource",
+        root_only: false,
+    },
+    Attack {
+        name: "inodes",
+        lines: "perl -e 'for (1 .. 1000000) { open my $f, \">\", \"f$_\" or die }'",
+        options: &["--inodes", "20000", "--timeout", "60"],
+        end: Some((10, "hit the limit of 20000 files in %build")),
+        class: "resource",
+        root_only: false,
+    },
+    Attack {
+        name: "open-files",
+        lines: "perl -e 'my @a; for (1 .. 1000000) { open $a[$_], \"/dev/null\" or last } print \"opened $#a\\n\"; exit(@a > 500000)'",
+        options: &[],
+        end: None,
+        class: "",
+        root_only: false,
+    },
+    Attack {
+        name: "sparse-file",
+        lines: "truncate -s 8191P sparse || truncate -s 15T sparse; ls -ls sparse",
+        options: &["--disk", "200M"],
+        end: None,
+        class: "",
+        root_only: false,
+    },
+    Attack {
+        name: "deep-directories",
+        lines: "perl -e 'for (1 .. 5000) { mkdir \"d\" and chdir \"d\" or last }'",
+        options: &[],
+        end: None,
+        class: "",
+        root_only: false,
+    },
+    Attack {
+        name: "log-flood",
+        lines: "yes | head -c 100000000",
+        options: &["--log-size", "1M"],
+        end: None,
+        class: "",
+        root_only: false,
+    },
+    Attack {
+        name: "silence",
+        lines: "exec > /dev/null 2>&1; while :; do :; done",
+        options: &["--silence", "1"],
+        end: Some((11, "was killed for its silence")),
+        class: "timeout",
+        root_only: false,
+    },
+    Attack {
+        name: "stopping-everybody",
+        lines: "kill -STOP -1; kill -STOP $$; sleep 100",
+        options: &["--timeout", "2"],
+        end: Some((11, "was killed at the time limit")),
+        class: "timeout",
+        root_only: false,
+    },
+    Attack {
+        name: "ignoring-signals",
+        lines: "trap '' TERM INT HUP QUIT; while :; do sleep 1; done",
+        options: &["--timeout", "2"],
+        end: Some((11, "was killed at the time limit")),
+        class: "timeout",
+        root_only: false,
+    },
+    Attack {
+        name: "killing-everybody",
+        lines: "kill -9 -1; kill -9 $$",
+        options: &[],
+        end: Some((10, "rpmbuild -bb")),
+        class: "",
+        root_only: false,
+    },
+    Attack {
+        name: "daemons",
+        lines: "for i in 1 2 3; do setsid sh -c 'setsid sleep %{marker} & sleep %{marker}' < /dev/null > /dev/null 2>&1 & done",
+        options: &[],
+        end: None,
+        class: "",
+        root_only: false,
+    },
+    Attack {
+        name: "core-dump",
+        lines: "ulimit -c unlimited || true; sh -c 'kill -SEGV $$' || true; ls; test -z \"$(ls core* 2> /dev/null)\"",
+        options: &[],
+        end: None,
+        class: "",
+        root_only: false,
+    },
+];
+
+#[test]
+fn by_root() {
+    carry_out(Kind::Root);
+}
+
+#[test]
+fn by_a_user() {
+    carry_out(Kind::Subids);
+}
+
+#[test]
+fn by_a_user_without_subids() {
+    carry_out(Kind::NoSubids);
+}
+
+fn carry_out(kind: Kind) {
+    for attack in ATTACKS.iter().filter(|attack| kind == Kind::Root || !attack.root_only) {
+        let Some(case) = Case::shared(kind, &format!("attack-{}", attack.name)) else { return };
+        let spec = spec(&case, attack.name, attack.lines);
+        let run = attacked(&case, &case.config(), &spec, attack.options);
+        match attack.end {
+            None => assert_eq!(run.status, 0, "{}: {run:?}", attack.name),
+            Some((status, sentence)) => {
+                run.fails(status, sentence);
+                if !attack.class.is_empty() {
+                    verdict(&case.outcome("result"), "rpmbuild", attack.class);
+                }
+            }
+        }
+        let outcome: Value = case.outcome("result");
+        assert!(outcome["seconds"].as_f64().unwrap() < 100.0, "{}", attack.name);
+    }
+}
