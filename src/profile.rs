@@ -3,6 +3,8 @@
 use sandbox::spec::Network;
 use serde::Deserialize;
 
+use crate::verdict::Stage;
+
 /// What one kind of work may do.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,31 +50,79 @@ impl Profile {
     }
 }
 
-/// The profiles that are part of the program.
+/// The profiles that are part of the program: one for each stage of a build, and for what is done
+/// to trees besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProfileName {
-    /// dnf with scriptlets.
+    /// dnf makes a buildroot, with scriptlets.
+    Bootstrap,
+    /// The source package is unpacked and made.
+    Srpm,
+    /// dnf installs build dependencies, with scriptlets.
     Install,
     /// rpmbuild.
-    Build,
+    Rpmbuild,
+    /// Our own program reads what a build has written.
+    Collect,
     /// An interactive shell.
     Shell,
     /// Questions to programs of a buildroot.
     Query,
-    /// Our own program on trees of builds.
+    /// Our own program changes trees of builds.
     Maintenance,
 }
 
 impl ProfileName {
+    /// All of them.
+    pub const ALL: [ProfileName; 8] = [
+        ProfileName::Bootstrap,
+        ProfileName::Srpm,
+        ProfileName::Install,
+        ProfileName::Rpmbuild,
+        ProfileName::Collect,
+        ProfileName::Shell,
+        ProfileName::Query,
+        ProfileName::Maintenance,
+    ];
+
+    /// The profile of the package manager in a stage.
+    pub fn of_manager(stage: Stage) -> ProfileName {
+        match stage {
+            Stage::Bootstrap => ProfileName::Bootstrap,
+            _ => ProfileName::Install,
+        }
+    }
+
+    /// The profile of what a package brings, in a stage.
+    pub fn of_build(stage: Stage) -> ProfileName {
+        match stage {
+            Stage::Srpm => ProfileName::Srpm,
+            _ => ProfileName::Rpmbuild,
+        }
+    }
+
+    /// The name of its file, and the text in it.
+    fn file(self) -> (&'static str, &'static str) {
+        macro_rules! file {
+            ($name:literal) => {
+                ($name, include_str!(concat!("../policies/profiles/", $name, ".toml")))
+            };
+        }
+        match self {
+            ProfileName::Bootstrap => file!("bootstrap"),
+            ProfileName::Srpm => file!("srpm"),
+            ProfileName::Install => file!("install"),
+            ProfileName::Rpmbuild => file!("rpmbuild"),
+            ProfileName::Collect => file!("collect"),
+            ProfileName::Shell => file!("shell"),
+            ProfileName::Query => file!("query"),
+            ProfileName::Maintenance => file!("maintenance"),
+        }
+    }
+
     /// The name of its file.
     pub fn as_str(self) -> &'static str {
-        match self {
-            ProfileName::Install => "install",
-            ProfileName::Build => "build",
-            ProfileName::Shell => "shell",
-            ProfileName::Query => "query",
-            ProfileName::Maintenance => "maintenance",
-        }
+        self.file().0
     }
 
     /// The profile.
@@ -81,15 +131,8 @@ impl ProfileName {
     ///
     /// The file is not a valid profile.
     pub fn load(self) -> Result<Profile, ProfileError> {
-        let text = match self {
-            ProfileName::Install => include_str!("../policies/profiles/install.toml"),
-            ProfileName::Build => include_str!("../policies/profiles/build.toml"),
-            ProfileName::Shell => include_str!("../policies/profiles/shell.toml"),
-            ProfileName::Query => include_str!("../policies/profiles/query.toml"),
-            ProfileName::Maintenance => include_str!("../policies/profiles/maintenance.toml"),
-        };
-        toml::from_str(text)
-            .map_err(|source| ProfileError { name: self.as_str(), source: Box::new(source) })
+        let (name, text) = self.file();
+        toml::from_str(text).map_err(|source| ProfileError { name, source: Box::new(source) })
     }
 }
 
@@ -107,8 +150,7 @@ mod tests {
 
     #[test]
     fn every_profile_is_valid() {
-        use ProfileName::*;
-        for name in [Install, Build, Shell, Query, Maintenance] {
+        for name in ProfileName::ALL {
             let profile = name.load().unwrap();
             for policy in &profile.seccomp {
                 sandbox::seccomp::load(policy, None).unwrap();

@@ -4,6 +4,7 @@
 //! workspace is removed and the outcome written at the end.
 
 mod artifacts;
+mod collect;
 pub mod commands;
 mod hw_info;
 pub mod outcome;

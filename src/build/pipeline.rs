@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sandbox::Usage;
 use sandbox::spec::Mount;
 
-use super::artifacts::{self, Artifact};
+use super::artifacts::Artifact;
 use super::outcome::{BuildOutcome, BuildrootOutcome, SCHEMA};
 use super::{BuildRequest, commands, hw_info};
 use crate::buildroot::bootstrap::{self, Root};
@@ -22,11 +22,11 @@ pub(super) const PACKAGE_PLACE: &str = "/run/albs-node/input.src.rpm";
 
 /// What is found out on the way.
 #[derive(Debug, Default)]
-struct Progress {
+pub(super) struct Progress {
     package: Option<String>,
     root: Option<BuildrootOutcome>,
-    artifacts: Vec<Artifact>,
-    rejected: Vec<(String, String)>,
+    pub(super) artifacts: Vec<Artifact>,
+    pub(super) rejected: Vec<(String, String)>,
     tools: BTreeMap<String, String>,
 }
 
@@ -315,75 +315,6 @@ impl Build<'_> {
         let installed = packages::installed(self.env, stage, self.workspace.root())?;
         let text: String = installed.iter().flat_map(|line| [line, "\n"]).collect();
         self.record(stage, "installed_pkgs.log", &text)
-    }
-
-    /// Takes the source package once more, which has the generated requirements by now.
-    fn collect_source_again(
-        &self,
-        stage: &StageRun<'_>,
-        nvr: &str,
-        progress: &mut Progress,
-    ) -> Result<(), Failure> {
-        let name = format!("{nvr}.src.rpm");
-        let (first, others): (Vec<Artifact>, Vec<Artifact>) =
-            std::mem::take(&mut progress.artifacts).into_iter().partition(|a| a.name == name);
-        progress.artifacts = others;
-        let mut collected = self.take(stage, &["SRPMS"], &progress.artifacts)?;
-        progress.rejected.append(&mut collected.rejected);
-        // Code of the build may have left anything there.
-        let (again, foreign): (Vec<Artifact>, Vec<Artifact>) =
-            collected.artifacts.into_iter().partition(|a| a.name == name);
-        for artifact in foreign {
-            let _ = self.results.remove(&artifact.name);
-            progress.rejected.push((artifact.name, "not the source package".to_owned()));
-        }
-        let is_it = |path: &Path| SourcePackage::read(path).is_ok_and(|read| read.nvr == nvr);
-        if !again.is_empty() && !is_it(&self.results.path().join(&name)) {
-            return Err(Failure {
-                class: Class::Package,
-                ..Failure::infrastructure(
-                    stage.stage,
-                    status::BUILD,
-                    "the build has replaced its source package by something else",
-                    None,
-                )
-            });
-        }
-        progress.artifacts.splice(0..0, if again.is_empty() { first } else { again });
-        Ok(())
-    }
-
-    fn collect(&self, stage: &StageRun<'_>, progress: &mut Progress) -> Result<(), Failure> {
-        let collected = self.take(stage, &["RPMS"], &progress.artifacts)?;
-        for (name, reason) in &collected.rejected {
-            stage.note(&format!("left in the buildroot: {name}: {reason}"));
-        }
-        let none = collected.artifacts.is_empty();
-        progress.rejected.extend(collected.rejected);
-        progress.artifacts.extend(collected.artifacts);
-        if none {
-            return Err(Failure {
-                class: Class::Package,
-                ..Failure::infrastructure(
-                    stage.stage,
-                    status::BUILD,
-                    "rpmbuild succeeded but left no packages",
-                    None,
-                )
-            });
-        }
-        Ok(())
-    }
-
-    fn take(
-        &self,
-        stage: &StageRun<'_>,
-        names: &[&str],
-        earlier: &[Artifact],
-    ) -> Result<artifacts::Collected, Failure> {
-        let top = commands::top_directory(self.env.options);
-        let directories: Vec<String> = names.iter().map(|name| format!("{top}/{name}")).collect();
-        artifacts::collect(self.env, stage, self.workspace, &directories, self.results, earlier)
     }
 }
 

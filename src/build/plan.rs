@@ -109,11 +109,11 @@ pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPl
         ids: env.context.ids(User::ROOT),
         limits: env.context.limits.clone(),
         stages: vec![
-            stage(Stage::Bootstrap, ProfileName::Install, operations, setup)?,
-            stage(Stage::Srpm, ProfileName::Build, request.timeout_ms(), source)?,
+            stage(Stage::Bootstrap, ProfileName::Bootstrap, operations, setup)?,
+            stage(Stage::Srpm, ProfileName::Srpm, request.timeout_ms(), source)?,
             stage(Stage::Install, ProfileName::Install, operations, vec![dependencies])?,
-            stage(Stage::Rpmbuild, ProfileName::Build, request.timeout_ms(), binary)?,
-            stage(Stage::Collect, ProfileName::Maintenance, None, Vec::new())?,
+            stage(Stage::Rpmbuild, ProfileName::Rpmbuild, request.timeout_ms(), binary)?,
+            stage(Stage::Collect, ProfileName::Collect, None, Vec::new())?,
         ],
     })
 }

@@ -11,7 +11,7 @@ use super::commands;
 use super::pipeline::{Build, PACKAGE_PLACE};
 use crate::buildroot::sandboxes::BUILDROOT;
 use crate::buildroot::tools::{Tools, with_tools};
-use crate::buildroot::{dnf, packages};
+use crate::buildroot::{packages, repositories};
 use crate::mock_config::MockOptions;
 use crate::run::{Lines, Log, StageRun};
 use crate::source::SourcePackage;
@@ -237,7 +237,7 @@ impl Build<'_> {
         let options = self.env.options;
         self.root.reused
             && options.update_before_build
-            && dnf::has_remote_repositories(&options.dnf_conf)
+            && repositories::has_remote_repositories(&options.dnf_conf)
     }
 }
 

@@ -120,7 +120,7 @@ impl Build<'_> {
             .context
             .chroot(
                 stage.stage.as_str(),
-                ProfileName::Build,
+                ProfileName::of_build(stage.stage),
                 self.workspace.root(),
                 mounts,
                 &environment,

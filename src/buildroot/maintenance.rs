@@ -7,6 +7,7 @@ use sandbox::{Outcome, Sandbox, SandboxError, SandboxSpec};
 use super::Env;
 use super::sandboxes::Context;
 use crate::helper::Task;
+use crate::profile::ProfileName;
 use crate::run::{Log, StageRun};
 use crate::verdict::{Failure, classify_helper, status};
 
@@ -93,7 +94,12 @@ pub(crate) fn spec(
     trees: &Trees,
 ) -> Result<SandboxSpec, Box<dyn std::error::Error + Send + Sync>> {
     let text = serde_json::to_string(task)?;
-    Ok(context.maintenance(name, program, trees, &[&text])?)
+    // Those that only read get by with less.
+    let profile = match task {
+        Task::Collect { .. } | Task::Scan { .. } | Task::Measure { .. } => ProfileName::Collect,
+        _ => ProfileName::Maintenance,
+    };
+    Ok(context.maintenance(name, profile, program, trees, &[&text])?)
 }
 
 fn own_fault(

@@ -10,6 +10,7 @@ pub mod key;
 pub(crate) mod maintenance;
 pub mod packages;
 pub mod remove;
+pub mod repositories;
 pub mod sandboxes;
 pub mod store;
 pub mod tools;
@@ -57,5 +58,28 @@ impl Env<'_> {
             Some(_) => Ok(dnf::PackageManager::of_bootstrap(self.options)),
             None => self.host_manager.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use crate::mock_config::{HostView, LoadRequest, MockOptions, load};
+
+    /// The options of a small config with this package manager.
+    pub(crate) fn options(manager: &str) -> MockOptions {
+        let text = "config_opts['root'] = 'x'\nconfig_opts['dnf.conf'] = '[main]'\n\
+                    config_opts['releasever'] = '9'\nconfig_opts['target_arch'] = 'x86_64'\n";
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("x.cfg");
+        std::fs::write(&file, text).unwrap();
+        let request = LoadRequest {
+            name: file.display().to_string(),
+            configdir: None,
+            home: None,
+            system_dir: "/nonexistent".into(),
+            overrides: vec![("package_manager".to_owned(), manager.to_owned())],
+            host: HostView::of_this_process().unwrap(),
+        };
+        load(&request).unwrap().options().unwrap()
     }
 }

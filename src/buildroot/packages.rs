@@ -112,13 +112,7 @@ fn manager_spec(
         proxies: &env.options.network.proxies,
     };
     env.context
-        .package_manager(
-            stage.stage.as_str(),
-            &request.tools.programs,
-            request.root.clone(),
-            inputs,
-            argv,
-        )
+        .package_manager(stage.stage, &request.tools.programs, request.root.clone(), inputs, argv)
         .map_err(|error| {
             let message = "the package manager's sandbox could not be planned";
             Failure::infrastructure(stage.stage, status::GENERIC, message, Some(Box::new(error)))

@@ -10,6 +10,7 @@ use sandbox::{HostFacts, IdMapping, SandboxSpec};
 use super::tools::Programs;
 use super::view::View;
 use crate::profile::{Profile, ProfileError, ProfileName, ProfileUser};
+use crate::verdict::Stage;
 
 /// Where the buildroot is mounted in sandboxes whose own root are the host's tools.
 pub const BUILDROOT: &str = "/buildroot";
@@ -159,13 +160,13 @@ impl Context {
     /// The profile is not valid.
     pub fn package_manager(
         &self,
-        stage: &str,
+        stage: Stage,
         programs: &Programs,
         buildroot: Root,
         inputs: PackageManagerInputs<'_>,
         argv: Vec<String>,
     ) -> Result<SandboxSpec, ProfileError> {
-        let profile = ProfileName::Install.load()?;
+        let profile = ProfileName::of_manager(stage).load()?;
         let (root, mut mounts) = match programs {
             Programs::Host => (Root::Empty { size_bytes: 1 << 30 }, self.tools.mounts()),
             Programs::Root(root) => {
@@ -188,7 +189,7 @@ impl Context {
             None => Mount::Tmpfs { destination, mode: 0o755, size_bytes: None },
         });
         mounts.extend(self.view.fixtures(Path::new("/")));
-        let mut spec = self.spec(stage, &profile, root, mounts, argv);
+        let mut spec = self.spec(stage.as_str(), &profile, root, mounts, argv);
         match buildroot {
             Root::Directory { path, .. } => spec.mounts.push(Mount::Bind {
                 source: path,
@@ -267,11 +268,12 @@ impl Context {
     pub fn maintenance(
         &self,
         stage: &str,
+        profile: ProfileName,
         program: &Path,
         trees: &[(PathBuf, PathBuf, bool)],
         argv: &[&str],
     ) -> Result<SandboxSpec, ProfileError> {
-        let profile = ProfileName::Maintenance.load()?;
+        let profile = profile.load()?;
         let mut mounts = self.tools.mounts();
         mounts.extend(tools_system());
         mounts.push(Mount::Bind {

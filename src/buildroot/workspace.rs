@@ -116,7 +116,7 @@ impl Workspace {
         let argv = vec!["true".to_owned()];
         let mut spec = env
             .context
-            .chroot("probe", ProfileName::Build, self.root(), Vec::new(), environment, argv)
+            .chroot("probe", ProfileName::Rpmbuild, self.root(), Vec::new(), environment, argv)
             .map_err(|error| own_fault(stage, Box::new(error)))?;
         spec.limits = sandbox::spec::Limits::default();
         spec.accounting = false;
@@ -140,7 +140,7 @@ impl Workspace {
         let trees = [(self.base.clone(), from.into(), true), (self.dir.clone(), to.into(), false)];
         let mut spec = env
             .context
-            .maintenance(stage.stage.as_str(), &env.program, &trees, &[])
+            .maintenance(stage.stage.as_str(), ProfileName::Maintenance, &env.program, &trees, &[])
             .map_err(|error| own_fault(stage, Box::new(error)))?;
         let arguments = ["cp", "-a", "--reflink=auto", "--", "/run/albs-node/base/."];
         spec.argv = arguments.iter().map(|argument| (*argument).to_owned()).collect();

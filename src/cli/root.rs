@@ -76,7 +76,7 @@ pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
             true => vec!["bash".to_owned(), "--login".to_owned()],
             false => args.command.clone(),
         };
-        let profile = if args.unpriv { ProfileName::Build } else { ProfileName::Shell };
+        let profile = if args.unpriv { ProfileName::Rpmbuild } else { ProfileName::Shell };
         let options = env.options;
         // What the build user's rpmbuild would know.
         let macros = Mount::File {

@@ -14,7 +14,7 @@ use crate::buildroot::key::KeyParts;
 use crate::buildroot::sandboxes::{Context, HostTools};
 use crate::buildroot::store::{Store, StoreError};
 use crate::buildroot::view::{View, ViewError};
-use crate::buildroot::{Env, emulation, remove, view};
+use crate::buildroot::{Env, emulation, remove, repositories, view};
 use crate::helper::program;
 use crate::mock_config::{
     ConfigError, ErrorKind, HostView, LoadRequest, LoadedConfig, MockOptions,
@@ -86,7 +86,7 @@ impl Setup {
             let hint = "run: subscription-manager register".to_owned();
             return Err(CliError::new(status::PACKAGE_MANAGER, message, Some(hint)));
         }
-        let visible = dnf::visible_paths(&options);
+        let visible = repositories::visible_paths(&options);
         check_visible(&visible)?;
         let store = store_of(&common.store, Some(&options), &host, store_use)?;
         if options.plugins.bind_mount_create && store_use == StoreUse::Make {

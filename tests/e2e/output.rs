@@ -127,3 +127,23 @@ fn a_reader_that_goes_away_ends_no_build() {
     assert_eq!(fs::read_to_string(&status).unwrap(), "10\n");
     case.nothing_left();
 }
+
+#[test]
+fn the_doctor_looks_and_leaves_nothing() {
+    for kind in [Kind::Root, Kind::Subids, Kind::NoSubids] {
+        let Some(case) = Case::alone(kind, "doctor") else { return };
+        let run = case.run(&["doctor", "--json"]);
+        run.succeeds();
+        let checks: Value = serde_json::from_str(&run.stdout).unwrap();
+        let state = |name: &str| {
+            let check = checks.as_array().unwrap().iter().find(|check| check["name"] == name);
+            check.unwrap_or_else(|| panic!("{checks}"))["state"].clone()
+        };
+        assert_eq!((state("sandbox"), state("overlayfs")), ("ok".into(), "ok".into()), "{checks}");
+        let ids = if kind == Kind::NoSubids { "limited" } else { "ok" };
+        assert_eq!(state("user ids"), ids, "{checks}");
+        let left: Vec<_> = std::fs::read_dir(&case.store).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+        case.nothing_left();
+    }
+}

@@ -1,0 +1,146 @@
+//! What a package manager's configuration refers to on this host.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::mock_config::MockOptions;
+
+/// Host paths that the configuration refers to by `file://`, and by the options that are paths of
+/// certificates and keys. They must be visible where the package manager runs.
+pub fn visible_paths(options: &MockOptions) -> Vec<PathBuf> {
+    const PATH_OPTIONS: [&str; 4] = ["sslcacert", "sslclientcert", "sslclientkey", "gpgkey"];
+    let mut paths: Vec<PathBuf> = Vec::new();
+    let shown: Vec<&str> = match options.use_bootstrap {
+        // They come from elsewhere on the host, and only into the bootstrap root.
+        true => options.network.certificates.iter().map(|(_, inside)| inside.as_str()).collect(),
+        false => Vec::new(),
+    };
+    for line in enabled_lines(&options.dnf_conf) {
+        let (option, value) = line.split_once('=').unwrap_or(("", line));
+        for word in value.split([' ', ',', '\t']).filter(|word| !word.is_empty()) {
+            let path = match word.strip_prefix("file://") {
+                Some(path) => path,
+                None if PATH_OPTIONS.contains(&option.trim()) && word.starts_with('/') => word,
+                None => continue,
+            };
+            let path = with_variables(options, path);
+            if shown.contains(&path.as_str()) {
+                continue;
+            }
+            let path = PathBuf::from(path);
+            if path.is_absolute() && !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+    }
+    paths
+}
+
+/// The lines of a configuration without remarks and without repositories that are turned off.
+fn enabled_lines(conf: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = Vec::new();
+    let (mut section, mut enabled) = (0, true);
+    for line in conf.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+        if line.starts_with('[') {
+            if !enabled {
+                lines.truncate(section);
+            }
+            (section, enabled) = (lines.len(), true);
+        }
+        if let Some((name, value)) = line.split_once('=')
+            && name.trim() == "enabled"
+        {
+            let off = ["0", "no", "false", "off"];
+            enabled = !off.contains(&value.trim().to_ascii_lowercase().as_str());
+        }
+        lines.push(line);
+    }
+    if !enabled {
+        lines.truncate(section);
+    }
+    lines
+}
+
+/// Bytes of an address from which on no variables are put in; no file has so long a name.
+const MAX_ADDRESS: usize = 16 << 10;
+
+/// An address with the variables that package managers know, `$name` or `${name}`.
+fn with_variables(options: &MockOptions, text: &str) -> String {
+    let own = options.dnf_vars.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let arch = options.forcearch.as_deref().unwrap_or(&options.target_arch);
+    let usual = [("basearch", Some(base_arch(arch))), ("arch", Some(arch))]
+        .into_iter()
+        .chain([("releasever", options.releasever.as_deref())])
+        .filter_map(|(name, value)| Some((name, value?)));
+    let variables: BTreeMap<&str, &str> = usual.chain(own).collect();
+    let mut out = String::new();
+    let mut rest = text;
+    // What is put in is not looked at again, as in dnf.
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        let braced = after.strip_prefix('{').and_then(|text| text.split_once('}'));
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, others) = braced
+            .unwrap_or_else(|| after.split_at(after.find(|c| !plain(c)).unwrap_or(after.len())));
+        match variables.get(name).filter(|_| out.len() < MAX_ADDRESS) {
+            Some(value) => {
+                out.push_str(value);
+                rest = others;
+            }
+            None => {
+                out.push('$');
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
+/// What package managers call the family of an architecture (dnf's rpm/__init__.py and libdnf's
+/// arch tables, which agree).
+fn base_arch(arch: &str) -> &str {
+    match arch {
+        "i386" | "i486" | "i586" | "i686" | "athlon" | "geode" => "i386",
+        "amd64" | "ia32e" | "x86_64_v2" => "x86_64",
+        "armv7l" | "armv7hl" | "armv7hnl" | "armv8hl" => "armhfp",
+        "armv5tel" | "armv5tejl" | "armv6l" => "arm",
+        arch => arch,
+    }
+}
+
+/// Whether the configuration has repositories that are not on this host.
+pub fn has_remote_repositories(conf: &str) -> bool {
+    let address = |line: &str| {
+        let (option, value) = line.split_once('=')?;
+        ["baseurl", "mirrorlist", "metalink"]
+            .contains(&option.trim())
+            .then(|| value.trim().to_owned())
+    };
+    let is_remote = |address: String| !address.is_empty() && !address.starts_with("file:");
+    conf.lines().filter_map(address).any(is_remote)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buildroot::testing::options;
+
+    #[test]
+    fn paths_that_repositories_need() {
+        let mut options = options("dnf");
+        options.dnf_vars = [("stream", "9-s"), ("releasever_minor", "4")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        options.dnf_conf = "[main]\nsslcacert=/etc/my.pem\n[a]\n\
+                            baseurl=file:///srv/r/$releasever/$basearch https://h/x\n\
+                            #baseurl=file:///no\ngpgkey=file:///keys/a, file:///keys/${stream}\n\
+                            [off]\nbaseurl=file:///off\nenabled = 0\n\
+                            [b]\nbaseurl = file:///srv/$releasever.$releasever_minor/\n\
+                            [last]\nenabled=False\nbaseurl=file:///last\n"
+            .to_owned();
+        let paths = visible_paths(&options);
+        let text: Vec<_> = paths.iter().filter_map(|p| p.to_str()).collect();
+        let expected = ["/etc/my.pem", "/srv/r/9/x86_64", "/keys/a", "/keys/9-s", "/srv/9.4/"];
+        assert_eq!(text, expected);
+    }
+}

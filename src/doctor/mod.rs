@@ -1,0 +1,197 @@
+//! What of this host matters for builds: found, what it is good for, and how to get it.
+//!
+//! Looking is one thing ([`Facts::probe`]), judging another ([`examine`]), so that hosts that are
+//! not here can be judged too.
+
+mod checks;
+
+use std::path::{Path, PathBuf};
+
+use sandbox::spec::{Limits, Mount, Namespaces, Network, Root, Stdio, User};
+use sandbox::{Exit, HostFacts, IdMapping, Sandbox, SandboxSpec};
+use serde::Serialize;
+
+pub use checks::examine;
+
+use crate::helper::program;
+
+/// How much something matters as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// Builds run, with less than there could be.
+    Limited,
+    /// Builds cannot run.
+    Missing,
+}
+
+/// One thing of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What it is.
+    pub name: &'static str,
+    /// How it is.
+    pub state: State,
+    /// What was found.
+    pub found: String,
+    /// What is not possible because of that.
+    pub without: Option<String>,
+    /// The command that changes it.
+    pub fix: Option<String>,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The host.
+    pub host: HostFacts,
+    /// Why the smallest sandbox does not start, and what can be done; none if it does.
+    pub sandbox: Option<(String, Option<String>)>,
+    /// Why overlayfs cannot be used in one; none if it can.
+    pub overlay: Option<String>,
+    /// Why a sandbox cannot be limited, and what can be done; none if it can.
+    pub limits: Option<(String, Option<String>)>,
+    /// Package managers of the host: what is called, and what that leads to. They are not asked
+    /// for their version, since dnf leaves a directory behind for every user who asks.
+    pub package_managers: Vec<(PathBuf, PathBuf)>,
+    /// Where buildroots are, and the free bytes there.
+    pub disk: (PathBuf, Option<u64>),
+    /// Whether /dev/shm is in memory.
+    pub has_shared_memory: bool,
+    /// Architectures that the kernel has an emulator for.
+    pub emulated: Vec<String>,
+}
+
+impl Facts {
+    /// Looks at this host. `store` is where buildroots are, or will be.
+    pub fn probe(store: &Path) -> Facts {
+        let host = HostFacts::probe();
+        let there = store.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+        let sandbox = try_sandbox(&host, &[]).err();
+        let overlay = match &sandbox {
+            Some((why, _)) => Some(why.clone()),
+            None => try_overlay(&host, there).err(),
+        };
+        Facts {
+            limits: limits(&host).err(),
+            sandbox,
+            overlay,
+            package_managers: ["/usr/bin/dnf", "/usr/bin/dnf-3", "/usr/bin/dnf5"]
+                .iter()
+                .map(Path::new)
+                .filter_map(|path| Some((path.to_owned(), program(path)?)))
+                .collect(),
+            disk: (there.to_owned(), free(there)),
+            has_shared_memory: nix::sys::statfs::statfs("/dev/shm")
+                .is_ok_and(|data| data.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC),
+            emulated: emulated(Path::new("/proc/sys/fs/binfmt_misc")),
+            host,
+        }
+    }
+}
+
+/// Starts the smallest sandbox with the filters of a build. The error is what went wrong, and what
+/// can be done.
+fn try_sandbox(host: &HostFacts, more: &[Mount]) -> Result<(), (String, Option<String>)> {
+    let mut mounts = vec![
+        Mount::Proc { destination: "/proc".into() },
+        Mount::Dev { destination: "/dev".into() },
+        Mount::Tmpfs { destination: "/tmp".into(), mode: 0o1777, size_bytes: None },
+    ];
+    mounts.extend(more.iter().cloned());
+    let spec = SandboxSpec {
+        name: "doctor".to_owned(),
+        root: Root::Directory { path: "/".into(), read_only: true },
+        mounts,
+        namespaces: Namespaces::default(),
+        ids: IdMapping::choose(host, 0),
+        user: User::ROOT,
+        capabilities: Vec::new(),
+        environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
+        argv: vec!["true".to_owned()],
+        cwd: "/".into(),
+        stdio: Stdio { stdout: sandbox::spec::Stdout::Null, ..Stdio::CAPTURE },
+        network: Network::None,
+        hostname: None,
+        limits: Limits::default(),
+        accounting: false,
+        rlimits: sandbox::spec::no_core_dumps(),
+        timeout_ms: Some(20_000),
+        silence_ms: None,
+        seccomp: ["calls", "base"].map(str::to_owned).to_vec(),
+        linux32: false,
+        keep_session: false,
+    };
+    let failed = |error: sandbox::SandboxError| {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            text += &format!(": {error}");
+            cause = error.source();
+        }
+        (text, error.hint())
+    };
+    let outcome = Sandbox::spawn(&spec, host).and_then(|s| s.wait(&mut |_| {})).map_err(failed)?;
+    match outcome.exit {
+        Exit::Exited(0) => Ok(()),
+        Exit::CouldNotStart(failure) => Err((failure.to_string(), failure.hint)),
+        exit => Err((exit.to_string(), None)),
+    }
+}
+
+fn try_overlay(host: &HostFacts, place: &Path) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |error: std::io::Error| format!("cannot try in {}: {error}", place.display());
+    let dir = tempfile::Builder::new().prefix(".albs-node-doctor-").tempdir_in(place);
+    let dir = dir.map_err(failed)?;
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(dir.path(), open.clone()).map_err(failed)?;
+    for name in ["lower", "upper", "work"] {
+        let path = dir.path().join(name);
+        std::fs::create_dir(&path).map_err(failed)?;
+        std::fs::set_permissions(&path, open.clone()).map_err(failed)?;
+    }
+    let mount = Mount::Overlay {
+        destination: "/mnt".into(),
+        layers: vec![dir.path().join("lower")],
+        upper: dir.path().join("upper"),
+        work: dir.path().join("work"),
+    };
+    let tried = try_sandbox(host, &[mount]).map_err(|(why, _)| why);
+    // What the kernel has made there belongs to ids that exist inside only, and may not be looked
+    // into; it is empty.
+    for name in ["work", "index"] {
+        let _ = std::fs::remove_dir(dir.path().join("work").join(name));
+    }
+    tried
+}
+
+fn limits(host: &HostFacts) -> Result<(), (String, Option<String>)> {
+    let wanted = Limits {
+        memory_bytes: Some(sandbox::spec::Limit::required(1 << 30)),
+        pids: Some(sandbox::spec::Limit::required(1000)),
+        cpus: Some(sandbox::spec::Limit::required(1.0)),
+        ..Limits::default()
+    };
+    sandbox::cgroup::plan("doctor", &wanted, &host.cgroup)
+        .map(drop)
+        .map_err(|error| (error.to_string(), error.hint()))
+}
+
+fn free(path: &Path) -> Option<u64> {
+    let data = nix::sys::statvfs::statvfs(path).ok()?;
+    Some(data.blocks_available().saturating_mul(data.fragment_size()))
+}
+
+fn emulated(handlers: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(handlers).into_iter().flatten().flatten();
+    let name = |entry: std::fs::DirEntry| entry.file_name().into_string().ok();
+    let mut found: Vec<String> = entries
+        .filter_map(name)
+        .filter_map(|name| name.strip_prefix("qemu-").map(str::to_owned))
+        .collect();
+    found.sort();
+    found
+}
