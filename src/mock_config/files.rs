@@ -183,6 +183,12 @@ fn read(path: &Path) -> Result<String, ConfigError> {
         let message = format!("{origin} is larger than {} MiB", MAX_BYTES >> 20);
         return Err(ConfigError::new(ErrorKind::Limit, message).with_hint("is it a config at all?"));
     }
+    // Files of the kernel tell about the process and the machine, and some never end.
+    let real = path.canonicalize().map_err(failed)?;
+    if ["/proc", "/sys", "/dev"].iter().any(|kernel| real.starts_with(kernel)) {
+        return Err(ConfigError::new(ErrorKind::Io, format!("{origin} is a file of the kernel"))
+            .with_hint("a config is made of files of its own"));
+    }
     let bytes = std::fs::read(path).map_err(failed)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];

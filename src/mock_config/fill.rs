@@ -88,6 +88,30 @@ pub(super) fn after_overrides(
     keep_results(config)
 }
 
+/// Options that the steps here set, unless a config does.
+const DERIVED: [&str; 11] = [
+    "additional_packages",
+    "cache_alterations",
+    "cleanup_on_failure",
+    "cleanup_on_success",
+    "enable_disable_repos",
+    "forcearch",
+    "redhat_subscription_key_id",
+    "repo_arch",
+    "rpmbuild_arch",
+    "use_bootstrap",
+    "use_bootstrap_container",
+];
+
+/// Whether what a path of keys leads to is worked out here, and so says nothing of the config.
+pub(super) fn is_derived(path: &[&str]) -> bool {
+    match path {
+        ["macros", name] => ["%_buildhost", "%_platform_multiplier"].contains(name),
+        [option, ..] => DERIVED.contains(option) || OF_THE_RUN.contains(option),
+        [] => false,
+    }
+}
+
 /// `'False'` in quotes is true, for mock as well. Somebody should know.
 fn note_quoted_flags(config: &mut LoadedConfig) {
     let flags = defaults().options.as_dict().into_iter().flat_map(OrderedMap::iter);

@@ -180,7 +180,8 @@ impl LoadedConfig {
     }
 
     pub(super) fn expand_all(&self) -> Result<OrderedMap<Value>, ConfigError> {
-        Expander::new(&self.root).all(&self.root).map_err(|failure| self.template_error(failure))
+        Expander::with(&self.root, |expander| expander.all(&self.root))
+            .map_err(|failure| self.template_error(failure))
     }
 
     /// The config that sets all that this one changes of the defaults, with its templates or expanded.
@@ -198,12 +199,21 @@ impl LoadedConfig {
                 write::changes(&mut vec![name], value, written, default, &is_own, &mut out);
             }
         }
+        let known = defaults().options.as_dict().into_iter().flat_map(OrderedMap::keys);
+        let gone = known.filter(|key| !self.root.contains(key));
+        for name in gone.filter_map(Key::as_str).filter(|name| !fill::is_derived(&[name])) {
+            out.push_str(&write::deletion(name));
+        }
         Ok(out)
     }
 
     /// Whether a file or the command line has set this, or something in it. What is worked out
     /// after loading is not the config's own.
     fn is_own(&self, path: &[&str]) -> bool {
+        // What a config takes out of a default has no place of its own.
+        if !fill::is_derived(path) {
+            return true;
+        }
         let from: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
         self.origins.range(from.clone()..).next().is_some_and(|(own, _)| own.starts_with(&from))
     }
@@ -212,8 +222,7 @@ impl LoadedConfig {
     pub fn get(&self, option: &str) -> Result<Option<Value>, ConfigError> {
         let name = real_name(option);
         let Some(value) = self.root.get_str(name) else { return Ok(None) };
-        Expander::new(&self.root)
-            .below(name.to_owned(), value)
+        Expander::with(&self.root, |expander| expander.below(name.to_owned(), value))
             .map(Some)
             .map_err(|failure| self.template_error(failure))
     }

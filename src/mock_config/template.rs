@@ -23,6 +23,13 @@ const ROUNDS: i64 = 5;
 const MOST_ROUNDS: i64 = 50;
 /// Instructions in one rendering.
 const FUEL: u64 = 100_000;
+/// Instructions of all renderings of one expansion together; real configs take some thousand.
+const ALL_FUEL: u64 = 5_000_000;
+/// Bytes of a value that has templates in it. Longer expressions nest deeper than the stack of
+/// the engine is high.
+const MOST_TEMPLATE: usize = 256 << 10;
+/// Bytes of the stack that templates are read and rendered on.
+const STACK: usize = 512 << 20;
 /// Levels of blocks and macros.
 const RECURSION: usize = 100;
 /// Bytes that all renderings of one expansion may write together.
@@ -48,6 +55,7 @@ pub(super) struct Expander {
     environment: Environment<'static>,
     context: Jinja,
     rounds: i64,
+    fuel: u64,
     output: usize,
     path: Vec<String>,
 }
@@ -61,12 +69,35 @@ impl Expander {
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(RECURSION);
         environment.add_filter("int", context::int);
+        environment.add_test("divisibleby", context::is_divisible);
+        // Texts, lists and dictionaries have their methods of Python.
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         let rounds = match options.get_str("jinja_max_recursion") {
             Some(Value::Int(rounds)) => (*rounds).clamp(1, MOST_ROUNDS),
             _ => ROUNDS,
         };
         let context = context::of_options(options);
-        Expander { environment, context, rounds, output: OUTPUT, path: Vec::new() }
+        Expander { environment, context, rounds, fuel: ALL_FUEL, output: OUTPUT, path: Vec::new() }
+    }
+
+    /// Runs `work` with an expander for these options, on a stack that is high enough.
+    pub fn with<T: Send>(
+        options: &OrderedMap<Value>,
+        work: impl FnOnce(&mut Expander) -> T + Send,
+    ) -> T {
+        let mut work = Some(work);
+        let mut run = || work.take().map(|work| work(&mut Expander::new(options)));
+        let done = std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().stack_size(STACK);
+            let thread = builder.spawn_scoped(scope, &mut run).ok()?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        // A host that has not even that much address space gets by with the stack that there is.
+        match done.or_else(run) {
+            Some(done) => done,
+            None => unreachable!("work is done once"),
+        }
     }
 
     /// Expands all options.
@@ -119,14 +150,22 @@ impl Expander {
         if !["{{", "{%", "{#"].iter().any(|mark| unified.contains(mark)) {
             return Ok(unified);
         }
+        if unified.len() > MOST_TEMPLATE || self.fuel == 0 {
+            return Err(self.failure(Reason::TooMuch));
+        }
         let mut out = Limited { bytes: Vec::new(), left: self.output };
-        let rendered = self
-            .environment
-            .template_from_str(&unified)
-            .and_then(|template| template.render_captured_to(&self.context, &mut out).map(drop));
+        self.environment.set_fuel(Some(self.fuel.min(FUEL)));
+        let rendered = self.environment.template_from_str(&unified).and_then(|template| {
+            let state = template.render_captured_to(&self.context, &mut out)?;
+            Ok(state.state().fuel_levels().map_or(0, |(used, _)| used))
+        });
         let full = out.left == 0;
-        if let Err(error) = rendered {
-            return Err(self.failure(if full { Reason::TooMuch } else { Reason::Engine(error) }));
+        match rendered {
+            Ok(used) => self.fuel = self.fuel.saturating_sub(used.max(1)),
+            Err(error) => {
+                let reason = if full { Reason::TooMuch } else { Reason::Engine(error) };
+                return Err(self.failure(reason));
+            }
         }
         self.output = out.left;
         Ok(String::from_utf8_lossy(&out.bytes).into_owned())
@@ -185,8 +224,12 @@ pub(super) fn explain(failure: &Failure) -> (String, String) {
             "look for options that refer to each other in a circle".to_owned(),
         ),
         Reason::TooMuch => (
-            format!("the expanded text of '{option}' is too large"),
-            format!("all options together may have {} MiB", OUTPUT >> 20),
+            format!("the template in '{option}' is too large, or too much work"),
+            format!(
+                "a template may have {} KiB, and all expanded options together {} MiB",
+                MOST_TEMPLATE >> 10,
+                OUTPUT >> 20
+            ),
         ),
     }
 }

@@ -16,6 +16,11 @@ pub fn assignment(path: &[&str], value: &Value) -> String {
     format!("config_opts{place} = {}\n", literal(value))
 }
 
+/// The line that removes an option.
+pub(super) fn deletion(name: &str) -> String {
+    format!("del config_opts[{}]\n", Value::from(name))
+}
+
 /// The assignments that make an option out of its default. A dictionary is changed key by key, so
 /// that one sees what is changed, unless a key of the default is gone.
 ///

@@ -1,10 +1,12 @@
-//! Seccomp policies: TOML to BPF. The only user of libseccomp.
+//! Seccomp policies: TOML to BPF. The only user of libseccomp, which knows the numbers of calls and
+//! compiles conditions.
 //!
 //! A policy lists rules; a rule names system calls, what they get, and why. A profile names
 //! several policies, which apply together: what a later one says of a call replaces what earlier
 //! ones said ([`merge`]). An unknown name is an error, never skipped. The policies under
 //! `policies/seccomp` are compiled in; a directory of the host may replace them by file name.
 
+mod bpf;
 mod compile;
 mod merge;
 

@@ -58,6 +58,14 @@ impl Object for Dict {
     }
 }
 
+/// Whether one number is a multiple of another. The engine's own test does not survive a zero.
+pub(super) fn is_divisible(value: i64, by: i64) -> Result<bool, minijinja::Error> {
+    value.checked_rem(by).map(|rest| rest == 0).ok_or_else(|| {
+        let kind = minijinja::ErrorKind::InvalidOperation;
+        minijinja::Error::new(kind, format!("{value} cannot be divided by {by}"))
+    })
+}
+
 /// Jinja's `int` gives 0 where the engine's own one fails.
 pub(super) fn int(value: Jinja, default: Option<i64>, base: Option<u32>) -> Jinja {
     let base = base.filter(|base| (2..=36).contains(base)).unwrap_or(10);
