@@ -80,22 +80,23 @@ pub(super) fn after_overrides(
     }
     let factor = if unset(config, "forcearch") { 1 } else { 10 };
     set_macro(&mut config.root, "%_platform_multiplier", Value::Int(factor));
-    if unset(config, "additional_packages") {
-        config.set("additional_packages", Value::List(Vec::new()));
-    }
+    // mock's command line sets these, whatever a config says.
+    config.set("additional_packages", Value::List(Vec::new()));
+    config.set("online", Value::Bool(true));
     config.set("cache_alterations", Value::Bool(false));
     config.set("enable_disable_repos", Value::List(Vec::new()));
     keep_results(config)
 }
 
 /// Options that the steps here set, unless a config does.
-const DERIVED: [&str; 11] = [
+const DERIVED: [&str; 12] = [
     "additional_packages",
     "cache_alterations",
     "cleanup_on_failure",
     "cleanup_on_success",
     "enable_disable_repos",
     "forcearch",
+    "online",
     "redhat_subscription_key_id",
     "repo_arch",
     "rpmbuild_arch",
@@ -134,7 +135,8 @@ fn keep_results(config: &mut LoadedConfig) -> Result<(), ConfigError> {
         Ok(config.get(key)?.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned())
     };
     let buildroot = std::path::Path::new(&text("basedir")?).join(text("root")?);
-    if std::path::Path::new(&text("resultdir")?).starts_with(buildroot) {
+    // As texts, as mock compares them: also what lies beside it with a longer name.
+    if text("resultdir")?.starts_with(&buildroot.display().to_string()) {
         config.set("cleanup_on_success", Value::Bool(false));
         config.set("cleanup_on_failure", Value::Bool(false));
     }

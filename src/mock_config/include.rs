@@ -30,7 +30,8 @@ pub(super) struct Includer<'a> {
     pub map: &'a mut SourceMap,
     pub notes: &'a mut Vec<Note>,
     world: &'a dyn World,
-    seen: HashSet<Origin>,
+    /// By their names as they are written: mock compares those.
+    seen: HashSet<String>,
     /// Whether the config is one of the built-in ones, whose templates are built in as well.
     built_in: bool,
     depth: usize,
@@ -55,7 +56,7 @@ impl<'a> Includer<'a> {
     fn stitch(&mut self, found: Found) -> Result<Stitched, ConfigError> {
         let Found { origin, text } = found;
         let (file, base) = self.map.add_file(origin.clone(), &text);
-        self.seen.insert(origin);
+        self.seen.insert(origin.to_string());
         let mut out = Stitched::default();
         let mut done = 0;
         for line in include_lines(&text) {
@@ -95,7 +96,7 @@ impl<'a> Includer<'a> {
     /// The text of an included file, or nothing when it is in already.
     fn follow(&mut self, path: &str, span: Span) -> Result<Option<Stitched>, ConfigError> {
         let origin = self.library.included(path, self.built_in);
-        if self.seen.contains(&origin) {
+        if self.seen.contains(&origin.to_string()) {
             let text = format!("{origin} is included more than once; it was read once");
             self.notes.push(Note { text, location: self.map.locate(span) });
             return Ok(None);
@@ -154,31 +155,64 @@ fn include_lines(text: &str) -> Vec<IncludeLine> {
         if let Some(length) = argument {
             let from = word + WORD.len();
             let end = from + length + 1;
-            out.push(IncludeLine { start, end, argument: from..from + length });
+            // Python evaluates it without the blanks around it.
+            let inside = &text[from..from + length];
+            let begin = from + inside.len() - inside.trim_start().len();
+            out.push(IncludeLine { start, end, argument: begin..begin + inside.trim().len() });
         }
         start = line_end + 1;
     }
     out
 }
 
+/// What becomes of a text that Python's `re.sub` puts in place of a match, as mock includes files:
+/// a backslash with some letters is one character, and two backslashes are one. What Python would
+/// refuse stays as it is.
 fn collapse_backslashes(part: Stitched) -> Stitched {
-    if !part.text.contains("\\\\") {
+    if !part.text.contains('\\') {
         return part;
     }
     let mut out = Stitched::default();
-    for (at, piece) in part.pieces.iter().enumerate() {
-        let begin = piece.at as usize;
-        let end = part.pieces.get(at + 1).map_or(part.text.len(), |next| next.at as usize);
-        let text = &part.text[begin..end];
-        let mut done = 0;
-        while let Some(found) = text[done..].find("\\\\") {
-            let keep = done + found + 1;
-            out.push(&text[done..keep], piece.file, piece.from as usize + done);
-            done = keep + 1;
+    let mut done = 0;
+    while let Some(found) = part.text[done..].find('\\') {
+        let at = done + found;
+        copy(&part, done..at, &mut out);
+        let next = part.text[at + 1..].chars().next();
+        let single = match next {
+            Some('\\') => Some("\\"),
+            Some('n') => Some("\n"),
+            Some('t') => Some("\t"),
+            Some('r') => Some("\r"),
+            Some('v') => Some("\x0b"),
+            Some('f') => Some("\x0c"),
+            Some('a') => Some("\x07"),
+            Some('b') => Some("\x08"),
+            _ => None,
+        };
+        done = at + 1;
+        match single {
+            Some(text) => {
+                let (file, from) = part.place(at);
+                out.push(text, file, from);
+                done += 1;
+            }
+            None => copy(&part, at..done, &mut out),
         }
-        out.push(&text[done..], piece.file, piece.from as usize + done);
     }
+    copy(&part, done..part.text.len(), &mut out);
     out
+}
+
+/// Adds a part of a text, with where it is from.
+fn copy(part: &Stitched, range: std::ops::Range<usize>, out: &mut Stitched) {
+    let mut at = range.start;
+    while at < range.end {
+        let next = part.pieces.partition_point(|piece| piece.at as usize <= at);
+        let end = part.pieces.get(next).map_or(range.end, |piece| piece.at as usize).min(range.end);
+        let (file, from) = part.place(at);
+        out.push(&part.text[at..end], file, from);
+        at = end;
+    }
 }
 
 #[cfg(test)]
@@ -202,6 +236,6 @@ mod tests {
         let seen = collapse_backslashes(part);
         assert_eq!(seen.text, r"a\\b\c");
         let last = seen.pieces.last().unwrap();
-        assert_eq!((last.at, last.from), (3, 15));
+        assert_eq!((last.at, last.from), (5, 17));
     }
 }

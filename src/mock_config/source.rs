@@ -110,6 +110,15 @@ impl Stitched {
         }
     }
 
+    /// The file that a byte is from, and its place there.
+    pub fn place(&self, at: usize) -> (u32, usize) {
+        let next = self.pieces.partition_point(|piece| piece.at as usize <= at);
+        match next.checked_sub(1).and_then(|piece| self.pieces.get(piece)) {
+            Some(piece) => (piece.file, piece.from as usize + at - piece.at as usize),
+            None => (0, at),
+        }
+    }
+
     /// Adds other stitched text.
     pub fn append(&mut self, other: Stitched) {
         let by = self.text.len() as u32;

@@ -92,6 +92,16 @@ impl TaskConfig {
             None if task.arch == "src" => base_arch.to_owned(),
             None => task.arch.clone(),
         };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        for (what, text) in [("platform.name", &task.platform.name), ("arch", &arch)] {
+            if text.is_empty() || text.starts_with('.') || !text.chars().all(plain) {
+                return Err(TaskConfigError::Value {
+                    option: what.to_owned(),
+                    wanted: "a name of letters, digits, dots, dashes and underscores",
+                    value: text.clone(),
+                });
+            }
+        }
         let name = format!("{}-{arch}", task.platform.name.to_lowercase());
         let mut out = TaskConfig { name: name.clone(), assignments: Vec::new(), task: task.id };
         out.set(&["root"], name.as_str());
@@ -183,7 +193,20 @@ impl TaskConfig {
         let secure = if task.is_secure_boot { section("secure_boot_macros")? } else { &empty };
         for map in [section("macros")?, secure, &data.definitions] {
             for (name, value) in map {
-                let name = format!("%{}", name.trim_start_matches('%'));
+                let plain = name.trim_start_matches('%');
+                let base = plain.split('(').next().unwrap_or_default();
+                let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                if base.is_empty()
+                    || !base.chars().all(letter)
+                    || plain.contains(char::is_whitespace)
+                {
+                    return Err(TaskConfigError::Value {
+                        option: "a macro".to_owned(),
+                        wanted: "called by letters, digits and underscores",
+                        value: name.clone(),
+                    });
+                }
+                let name = format!("%{plain}");
                 macros.insert(name.into(), macro_value(value).into());
             }
         }
@@ -247,6 +270,9 @@ fn main_and_repositories(task: &Task) -> Result<String, TaskConfigError> {
         }
     }
     for (key, value) in yum {
+        if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err(TaskConfigError::Text { what: "the option", value: key.clone() });
+        }
         let value = match value {
             Json::Null => continue,
             Json::Bool(flag) => i32::from(*flag).to_string(),

@@ -25,13 +25,13 @@ pub struct Task {
     /// What to build for.
     pub platform: Platform,
     /// What to install from.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub repositories: Vec<Repository>,
     /// The source package that another task made.
     #[serde(default)]
     pub built_srpm_url: Option<String>,
     /// Whether the packages are to be signed for secure boot.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub is_secure_boot: bool,
 }
 
@@ -60,7 +60,7 @@ pub struct Platform {
     #[serde(rename = "type", default)]
     pub kind: Option<String>,
     /// How it builds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub data: PlatformData,
 }
 
@@ -69,10 +69,13 @@ pub struct Platform {
 #[serde(default)]
 pub struct PlatformData {
     /// Options of mock.
+    #[serde(deserialize_with = "or_default")]
     pub mock: Map<String, Json>,
     /// Macros for both builds, of the source package and of the others.
+    #[serde(deserialize_with = "or_default")]
     pub definitions: Map<String, Json>,
     /// What stands in `[main]` of the package manager's configuration.
+    #[serde(deserialize_with = "or_default")]
     pub yum: Map<String, Json>,
     /// The short name of the distribution.
     pub mock_dist: Option<String>,
@@ -97,6 +100,15 @@ pub struct Repository {
     /// Whether builds use it.
     #[serde(default = "yes")]
     pub mock_enabled: bool,
+}
+
+/// A field that is null is one that is missing.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 fn yes() -> bool {

@@ -99,7 +99,13 @@ impl Machine<'_> {
                 Ok(self.heap.set(*id).is_some_and(|keys| keys.contains(&key)))
             }
             (Item::Range(start, stop, step), _) => {
-                let Some(number) = super::ops::integer(item) else { return Ok(false) };
+                let whole = match item {
+                    Item::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
+                        Some(*number as i64)
+                    }
+                    item => super::ops::integer(item),
+                };
+                let Some(number) = whole else { return Ok(false) };
                 let inside = if *step > 0 {
                     (*start..*stop).contains(&number)
                 } else {
@@ -162,11 +168,37 @@ impl Machine<'_> {
                 }
                 true
             }
+            // Of a dictionary, what is like a set equals whatever set has the same.
+            (Item::View(ViewKind::Keys | ViewKind::Items, _), Item::View(..) | Item::Set(_))
+            | (Item::Set(_), Item::View(ViewKind::Keys | ViewKind::Items, _)) => {
+                if matches!(right, Item::View(ViewKind::Values, _)) {
+                    return Ok(false);
+                }
+                let (a, b) = (self.iterate(left, span)?, self.iterate(right, span)?);
+                if a.len() != b.len() {
+                    return Ok(false);
+                }
+                for item in &a {
+                    if !self.has(&b, item, depth, span)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
             _ => match (integer(left), integer(right)) {
                 (Some(a), Some(b)) => a == b,
                 _ => matches!((number(left), number(right)), (Some(a), Some(b)) if a == b),
             },
         })
+    }
+
+    fn has(&mut self, items: &[Item], wanted: &Item, depth: usize, span: Span) -> Outcome<bool> {
+        for item in items {
+            if self.equal(item, wanted, depth + 1, span)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn same_items(&mut self, left: &Item, right: &Item, depth: usize, span: Span) -> Outcome<bool> {

@@ -52,6 +52,12 @@ pub(super) fn named(name: &str) -> Option<&'static str> {
     NAMES.iter().find(|known| **known == name).copied()
 }
 
+/// What `zip` takes from.
+enum Column {
+    Shared(super::heap::Id),
+    Own(std::vec::IntoIter<Item>),
+}
+
 impl Machine<'_> {
     pub(super) fn function(&mut self, path: &'static str, call: &Call) -> Outcome<Item> {
         let span = call.span;
@@ -162,15 +168,30 @@ impl Machine<'_> {
             }
             "zip" => {
                 call_without_names(call)?;
+                // What is gone through once may stand in several columns, each taking its turn.
                 let mut columns = Vec::new();
                 for items in &call.items {
-                    columns.push(self.iterate(items, span)?);
+                    columns.push(match items {
+                        Item::Iter(id) => Column::Shared(*id),
+                        items => Column::Own(self.iterate(items, span)?.into_iter()),
+                    });
                 }
-                let rows = columns.iter().map(Vec::len).min().unwrap_or(0);
                 let mut out = Vec::new();
-                for row in 0..rows {
-                    let items = columns.iter().map(|column| column[row].clone()).collect();
-                    out.push(self.heap.tuple(items, span)?);
+                while !columns.is_empty() {
+                    let mut row = Vec::new();
+                    for column in &mut columns {
+                        row.extend(match column {
+                            Column::Shared(id) => self.heap.next(*id),
+                            Column::Own(items) => items.next(),
+                        });
+                        if row.is_empty() {
+                            break;
+                        }
+                    }
+                    if row.len() < columns.len() {
+                        break;
+                    }
+                    out.push(self.heap.tuple(row, span)?);
                 }
                 self.heap.new_iter(out, span)?
             }

@@ -6,7 +6,6 @@ use crate::mock_config::value::Value;
 
 /// Options without an equivalent, and why.
 const NO_OPTIONS: &[(&str, &str)] = &[
-    ("additional_packages", "name them in chroot_additional_packages or more_buildreqs"),
     ("backup_on_clean", "clean removes no results"),
     ("createrepo_on_rpms", "run createrepo_c on the result directory"),
     ("dev_loop_count", "there are no loop devices inside"),
@@ -20,10 +19,8 @@ const NO_OPTIONS: &[(&str, &str)] = &[
 ];
 
 /// Options that a config may turn off, which nothing here does, and why.
-const NOT_OFF: &[(&str, &str)] = &[
-    ("internal_dev_setup", "/dev always has the devices that builds need, and no other"),
-    ("online", "a buildroot that is there is used without asking repositories"),
-];
+const NOT_OFF: &[(&str, &str)] =
+    &[("internal_dev_setup", "/dev always has the devices that builds need, and no other")];
 
 /// Plugins without an equivalent, and why.
 const NONE: &[(&str, &str)] = &[
