@@ -214,10 +214,21 @@ pub(super) fn explain(failure: &Failure) -> (String, String) {
         Reason::Engine(error) => {
             let line = error.line().map_or(String::new(), |line| format!(" in its line {line}"));
             let message = format!("the template in '{option}' cannot be expanded{line}");
-            (
-                message,
-                "write {% raw %}…{% endraw %} around braces that are not a template".to_owned(),
-            )
+            use minijinja::ErrorKind as Kind;
+            let hint = match error.kind() {
+                Kind::UnknownFilter | Kind::UnknownTest | Kind::UnknownFunction => {
+                    "there are Jinja's usual filters, tests and functions"
+                }
+                Kind::UnknownMethod => {
+                    "texts, lists and dictionaries have the common methods of Python"
+                }
+                Kind::OutOfFuel => "no config needs so much work; write the value itself",
+                Kind::SyntaxError => {
+                    "write {% raw %}…{% endraw %} around braces that are not a template"
+                }
+                _ => "look at the values that the template uses: albs-node config show --raw",
+            };
+            (message, hint.to_owned())
         }
         Reason::Unstable(rounds) => (
             format!("the template in '{option}' still changes after {rounds} expansions"),

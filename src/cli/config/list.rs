@@ -26,6 +26,10 @@ struct Entry {
 }
 
 pub(super) fn run(args: &ConfigList) -> Result<u8, CliError> {
+    if let Some(directory) = args.configdir.as_ref().filter(|path| !path.is_dir()) {
+        let message = format!("{} is not a directory of configs", directory.display());
+        return Err(CliError::new(status::CONFIG, message, None));
+    }
     let host = this_host()?;
     let request = named("", args.configdir.clone(), host.clone());
     let entries: Vec<Entry> =
