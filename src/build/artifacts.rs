@@ -1,7 +1,7 @@
 //! Taking packages out of a build's tree.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Serialize;
@@ -59,19 +59,9 @@ pub(super) fn collect(
     spec.stdio.stderr = sandbox::spec::Stdout::Null;
     spec.timeout_ms = Some(COLLECT_TIMEOUT_MS);
 
-    let (reader, mut writer) = io::pipe()
-        .map_err(|error| failed("a pipe could not be made".into(), Some(error.into())))?;
     let earlier: Vec<String> = earlier.iter().map(|artifact| artifact.name.clone()).collect();
-    let (received, outcome) = std::thread::scope(|scope| {
-        let receiver = scope.spawn(|| receive(reader, results, &earlier));
-        let outcome = stage.raw(&spec, &mut |bytes| {
-            // A receiver that gave up tells why at the end.
-            let _ = writer.write_all(bytes);
-        });
-        drop(writer);
-        (receiver.join().unwrap_or_else(|_| Err(io::Error::other("the receiver died"))), outcome)
-    });
-    let outcome = outcome?;
+    let (outcome, received) =
+        stage.received(&spec, |reader| receive_entries(reader, results, &earlier))?;
     if let Some(failure) =
         classify_command(stage.stage, "collecting results", &outcome, &spec.limits)
     {
@@ -95,18 +85,7 @@ pub(super) fn collect(
     }
 }
 
-/// Reads the archive to its end and writes the packages.
-fn receive(
-    mut reader: io::PipeReader,
-    results: &ResultDir,
-    earlier: &[String],
-) -> io::Result<(Collected, Option<String>)> {
-    let result = receive_entries(&mut reader, results, earlier);
-    // The sender must not be stopped by a full pipe when something failed here.
-    io::copy(&mut reader, &mut io::sink())?;
-    result
-}
-
+/// Reads the archive and writes the packages.
 fn receive_entries(
     reader: &mut impl Read,
     results: &ResultDir,

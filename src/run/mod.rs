@@ -10,6 +10,7 @@ mod tail;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::time::Instant;
 
 use sandbox::{
@@ -222,6 +223,43 @@ impl StageRun<'_> {
         output: &mut dyn FnMut(&[u8]),
     ) -> Result<Outcome, Failure> {
         self.run(spec, |_| {}, output)
+    }
+
+    /// Runs a sandbox and hands over what it says to `receive`, which reads from a pipe meanwhile.
+    /// What it does not read is read to the end, so that the sandbox never waits for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`StageRun::sandbox`]; those of receiving are in the result.
+    pub fn received<T: Send>(
+        &self,
+        spec: &SandboxSpec,
+        receive: impl FnOnce(&mut io::PipeReader) -> io::Result<T> + Send,
+    ) -> Result<(Outcome, io::Result<T>), Failure> {
+        let (mut reader, mut writer) = match io::pipe() {
+            Ok(ends) => ends,
+            Err(error) => {
+                let message = "a pipe could not be made";
+                let source = Some(error.into());
+                let failure = Failure::infrastructure(self.stage, status::GENERIC, message, source);
+                return Err(failure);
+            }
+        };
+        std::thread::scope(|scope| {
+            let receiver = scope.spawn(move || {
+                let result = receive(&mut reader);
+                io::copy(&mut reader, &mut io::sink())?;
+                result
+            });
+            let outcome = self.raw(spec, &mut |bytes| {
+                // A receiver that is gone tells why at the end.
+                let _ = writer.write_all(bytes);
+            });
+            drop(writer);
+            let received = receiver.join();
+            let died = |_| Err(io::Error::other("the receiver died"));
+            Ok((outcome?, received.unwrap_or_else(died)))
+        })
     }
 
     fn run(

@@ -33,19 +33,10 @@ impl Build<'_> {
                 .map_err(|error| failed("the scan could not be planned", Some(error)))?;
         spec.stdio.stderr = sandbox::spec::Stdout::Null;
         spec.timeout_ms = Some(TIMEOUT_MS);
-        let (reader, mut writer) =
-            io::pipe().map_err(|error| failed("a pipe could not be made", Some(error.into())))?;
-        let (received, outcome) = std::thread::scope(|scope| {
-            let receiver = scope.spawn(|| receive(reader, self.results, scan.write_tar));
-            let outcome = stage.raw(&spec, &mut |bytes| {
-                // A receiver that gave up tells why at the end.
-                let _ = writer.write_all(bytes);
-            });
-            drop(writer);
-            let received = receiver.join();
-            (received.unwrap_or_else(|_| Err(io::Error::other("the receiver died"))), outcome)
-        });
-        let outcome = outcome?;
+        let (outcome, received) = stage.received(&spec, |reader| match scan.write_tar {
+            true => into_tar(reader, self.results),
+            false => into_files(reader, self.results),
+        })?;
         let what = "scanning the buildroot";
         if let Some(failure) = classify_command(stage.stage, what, &outcome, &spec.limits) {
             return Err(failure);
@@ -60,15 +51,7 @@ impl Build<'_> {
     }
 }
 
-/// Reads the archive to its end; says how many files it had.
-fn receive(mut reader: io::PipeReader, results: &ResultDir, in_tar: bool) -> io::Result<usize> {
-    let result =
-        if in_tar { into_tar(&mut reader, results) } else { into_files(&mut reader, results) };
-    // The sender must not be stopped by a full pipe when something failed here.
-    io::copy(&mut reader, &mut io::sink())?;
-    result
-}
-
+/// Writes the files of the archive; says how many it had.
 fn into_files(reader: &mut impl Read, results: &ResultDir) -> io::Result<usize> {
     let pending = results.pending_directory()?;
     let top = pending.path();
