@@ -117,11 +117,14 @@ impl Setup {
         let key = |options: &MockOptions, bootstrap: Option<&str>| {
             KeyParts::new(options, &ids, context.build_user, &visible, bootstrap).key()
         };
-        let bootstrap = options.use_bootstrap.then(|| {
-            let options = options.bootstrap();
-            let key = key(&options, None);
-            Bootstrap { options, key }
-        });
+        let bootstrap = match options.use_bootstrap {
+            true => {
+                let options = config.for_bootstrap().options().map_err(config_error)?.bootstrap();
+                let key = key(&options, None);
+                Some(Bootstrap { options, key })
+            }
+            false => None,
+        };
         let key = key(&options, bootstrap.as_ref().map(|bootstrap| bootstrap.key.as_str()));
         Ok(Setup { options, store, context, host_manager, bootstrap, program, visible, key })
     }

@@ -184,6 +184,24 @@ impl LoadedConfig {
             .map_err(|failure| self.template_error(failure))
     }
 
+    /// The config as a bootstrap root sees it: `bootstrap_X` stands in place of every other option X,
+    /// as in mock. Those that only bootstrap roots have keep their names.
+    pub fn for_bootstrap(&self) -> LoadedConfig {
+        let own = ["image", "additional_packages", "module"];
+        let mut config = self.clone();
+        for (key, value) in self.root.iter() {
+            let Some(name) = key.as_str().and_then(|key| key.strip_prefix("bootstrap_")) else {
+                continue;
+            };
+            let is_own = own.iter().any(|start| name.starts_with(start))
+                || name == "chroot_additional_packages";
+            if !is_own && self.root.get_str(name).is_some() {
+                config.set(name, value.clone());
+            }
+        }
+        config
+    }
+
     /// The config that sets all that this one changes of the defaults, with its templates or expanded.
     /// Options come in alphabetical order, and dictionaries key by key.
     pub fn text(&self, expanded: bool) -> Result<String, ConfigError> {

@@ -106,3 +106,23 @@ fn programs_that_want_too_much() {
     let copies = "s = 'x' * 1000000\nk = {(s,) * 1000: 1}\n";
     assert!(error(copies).contains("need more than 64 MiB"), "{}", error(copies));
 }
+
+#[test]
+fn a_bootstrap_root_has_options_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = "
+config_opts['root'] = 'x'
+config_opts['target_arch'] = 'x86_64'
+config_opts['dnf.conf'] = '[main]'
+config_opts['dnf_vars'] = {'stream': '9'}
+config_opts['bootstrap_dnf_vars'] = {'stream': '10'}
+config_opts['bootstrap_chroot_additional_packages'] = ['only-there']
+config_opts['bootstrap_no_such_option'] = 1
+";
+    std::fs::write(directory.path().join("t.cfg"), program).unwrap();
+    let config = load(&request("t", directory.path())).unwrap();
+    let options = config.for_bootstrap().options().unwrap().bootstrap();
+    assert_eq!(options.dnf_vars["stream"], "10");
+    assert_eq!(options.chroot_additional_packages, ["only-there"]);
+    assert_eq!(config.options().unwrap().dnf_vars["stream"], "9");
+}
