@@ -134,7 +134,9 @@ impl Checker<'_> {
                 || WITHOUT_DEFAULT.contains(&name)
         };
         for name in self.config.root.keys().filter_map(Key::as_str) {
-            if known(name) || self.is_used(name) {
+            // Every option can have another value for bootstrap roots.
+            let of_bootstrap = name.strip_prefix("bootstrap_").is_some_and(known);
+            if known(name) || of_bootstrap || self.is_used(name) {
                 continue;
             }
             let all = defaults().options.as_dict().into_iter().flat_map(|map| map.keys());

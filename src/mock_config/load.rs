@@ -195,6 +195,7 @@ impl LoadedConfig {
             };
             let is_own = own.iter().any(|start| name.starts_with(start))
                 || name == "chroot_additional_packages";
+            let name = real_name(name);
             if !is_own && self.root.get_str(name).is_some() {
                 config.set(name, value.clone());
             }
