@@ -105,6 +105,12 @@ impl HostFacts {
     }
 }
 
+/// Bytes in a page of memory.
+pub fn page_size() -> u64 {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
+}
+
 /// Whose lines count in `/etc/subuid`.
 struct Owner<'a> {
     name: Option<&'a str>,

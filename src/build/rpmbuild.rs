@@ -38,8 +38,7 @@ impl Build<'_> {
     ) -> Result<(), Failure> {
         let what = if generates { "rpmbuild -ba" } else { "rpmbuild -bb" };
         let Some(failed) = self.try_rpmbuild(stage, argv.clone(), what)? else { return Ok(()) };
-        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let jobs = self.jobs.get().unwrap_or(u32::try_from(cpus).unwrap_or(u32::MAX));
+        let jobs = self.jobs.get().unwrap_or(self.env.context.host.processors);
         if !(failed.out_of_memory && self.request.resources.retry_after_oom && jobs > 1) {
             return Err(failed.failure);
         }

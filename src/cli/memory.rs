@@ -50,6 +50,5 @@ impl MemoryWatch {
 fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
-    pages * size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
+    pages * sandbox::host::page_size()
 }

@@ -61,6 +61,10 @@ impl Setup {
         let watch = MemoryWatch::start();
         let config = load_config(common, view.clone())?;
         let options = config.options().map_err(config_error)?;
+        let bootstrap = match options.use_bootstrap {
+            true => Some(config.for_bootstrap().options().map_err(config_error)?.bootstrap()),
+            false => None,
+        };
         drop(watch);
         config.check_host(&view).map_err(config_error)?;
         let emulator = options.forcearch.as_deref().map(emulation::find).transpose();
@@ -117,14 +121,10 @@ impl Setup {
         let key = |options: &MockOptions, bootstrap: Option<&str>| {
             KeyParts::new(options, &ids, context.build_user, &visible, bootstrap).key()
         };
-        let bootstrap = match options.use_bootstrap {
-            true => {
-                let options = config.for_bootstrap().options().map_err(config_error)?.bootstrap();
-                let key = key(&options, None);
-                Some(Bootstrap { options, key })
-            }
-            false => None,
-        };
+        let bootstrap = bootstrap.map(|options| {
+            let key = key(&options, None);
+            Bootstrap { options, key }
+        });
         let key = key(&options, bootstrap.as_ref().map(|bootstrap| bootstrap.key.as_str()));
         Ok(Setup { options, store, context, host_manager, bootstrap, program, visible, key })
     }

@@ -247,7 +247,7 @@ impl Cgroup {
         let (pages, pid) = procs.lines().filter_map(resident).max()?;
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         let name = name.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        Some(Largest { name, bytes: pages.saturating_mul(page_size()) })
+        Some(Largest { name, bytes: pages.saturating_mul(crate::host::page_size()) })
     }
 
     /// Removes the groups. The last processes may still be on their way out, so a busy group is
@@ -276,12 +276,6 @@ impl Drop for Cgroup {
         // A group that could not be removed is swept at a later start.
         let _ = self.remove_groups();
     }
-}
-
-/// Bytes in a page of memory.
-fn page_size() -> u64 {
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
-    size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
 }
 
 /// Removes a control group directory, waiting for at most a second for its last processes.

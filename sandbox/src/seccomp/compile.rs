@@ -223,12 +223,10 @@ impl Filter<'_> {
             .map(|argument| condition(self.decisions, argument))
             .collect::<Result<Vec<_>, _>>()?;
         self.rules += 1;
-        match conditions.is_empty() {
-            true => self.context.add_rule(answer.action(), call),
-            false => self.context.add_rule_conditional(answer.action(), call, &conditions),
-        }
-        .map(drop)
-        .map_err(|source| library(self.decisions, source))
+        self.context
+            .add_rule_conditional(answer.action(), call, &conditions)
+            .map(drop)
+            .map_err(|source| library(self.decisions, source))
     }
 
     fn export(self) -> Result<Vec<u64>, SeccompError> {
