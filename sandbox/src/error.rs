@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// A specification that cannot be carried out on this host.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
     /// The name would not do as a directory name.
@@ -41,6 +41,9 @@ pub enum PlanError {
     /// An overlay without layers.
     #[error("an overlay root needs at least one layer")]
     NoLayers,
+    /// A filtered network that this host does not have.
+    #[error("a filtered network cannot be had: {0}")]
+    NoFilteredNetwork(String),
     /// A required limit that this host cannot enforce.
     #[error("the {limit} limit cannot be enforced: {reason}")]
     Limit {
@@ -60,6 +63,10 @@ impl PlanError {
             PlanError::Limit { hint, .. } => Some(hint.clone()),
             PlanError::UnmappedUser { .. } => Some(
                 "give the calling user a range of 65536 ids in /etc/subuid and /etc/subgid"
+                    .to_owned(),
+            ),
+            PlanError::NoFilteredNetwork(_) => Some(
+                "install passt, which has pasta, or slirp4netns; /dev/net/tun must be writable"
                     .to_owned(),
             ),
             _ => None,

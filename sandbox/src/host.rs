@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::CgroupFacts;
 use crate::ids::IdRange;
+use crate::network::NetworkFacts;
 
 /// Facts about the host and the calling user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,9 @@ pub struct HostFacts {
     pub userns_settings: Vec<(String, String)>,
     /// Control groups.
     pub cgroup: CgroupFacts,
+    /// What filtered networks are made with.
+    #[serde(default)]
+    pub network: NetworkFacts,
 }
 
 /// Sysctls that can forbid or limit unprivileged user namespaces. The first is upstream's, the
@@ -83,6 +87,7 @@ impl HostFacts {
                 })
                 .collect(),
             cgroup: CgroupFacts::probe_at(root),
+            network: NetworkFacts::probe_at(root),
         }
     }
 
@@ -147,7 +152,7 @@ fn parse_id_map(text: &str) -> Vec<IdRange> {
 
 /// Searches the standard program directories, which are not the caller's `PATH`: a setuid helper
 /// must come from the system.
-fn find_program(root: &Path, name: &str) -> Option<PathBuf> {
+pub(crate) fn find_program(root: &Path, name: &str) -> Option<PathBuf> {
     ["usr/bin", "bin", "usr/sbin", "sbin", "usr/local/bin"]
         .iter()
         .map(|dir| root.join(dir).join(name))

@@ -16,6 +16,7 @@ pub mod host;
 pub mod ids;
 pub mod init;
 mod names;
+pub mod network;
 pub mod outcome;
 pub mod plan;
 mod rlimit;

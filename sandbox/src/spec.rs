@@ -36,6 +36,10 @@ pub struct SandboxSpec {
     pub stdio: Stdio,
     /// What of the network is visible.
     pub network: Network,
+    /// TCP ports of the host's loopback interface that are at the loopback interface of a filtered
+    /// network, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_ports: Vec<u16>,
     /// Host name inside; needs the uts namespace.
     pub hostname: Option<String>,
     /// Limits on what the command and its descendants use together.
@@ -246,6 +250,11 @@ pub enum Stdout {
 pub enum Network {
     /// A network namespace with a loopback interface and nothing else.
     None,
+    /// A network namespace from which the host's network is reached, but neither the host nor
+    /// link-local addresses; see [`crate::network`].
+    Filtered,
+    /// The same where this host has what it takes, otherwise the host's network, with a report.
+    FilteredOrHost,
     /// The host's network.
     Host,
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::IdMapping;
+use crate::network::{Carrier, Prefix};
 use crate::outcome::Rusage;
 
 /// Descriptor from which `sandbox-init` reads the launch.
@@ -30,6 +31,8 @@ pub struct Launch {
     pub cgroup_procs: Vec<PathBuf>,
     /// Control group directories to remove if the parent disappears.
     pub cgroup_dirs: Vec<PathBuf>,
+    /// Who carries packets for the network namespace.
+    pub carrier: Option<Carrier>,
     /// Host paths opened with the caller's rights before anything is mounted.
     pub sources: Vec<PathBuf>,
     /// User and group inside under which the root is put together; none where the caller's own
@@ -119,6 +122,8 @@ pub enum Op {
     Hostname { name: String },
     /// Bring the loopback interface up.
     Loopback,
+    /// Refuse to send to these addresses.
+    Close { prefix: Prefix },
 }
 
 impl fmt::Display for Op {
@@ -161,6 +166,7 @@ impl fmt::Display for Op {
             Op::Mask { at, .. } => write!(f, "mask {}", at.display()),
             Op::Hostname { name } => write!(f, "host name {name}"),
             Op::Loopback => write!(f, "loopback interface up"),
+            Op::Close { prefix } => write!(f, "close {}/{}", prefix.address, prefix.length),
         }
     }
 }

@@ -79,7 +79,11 @@ pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPl
             name,
             profile: profile.as_str(),
             user: if build { env.context.build_user } else { User::ROOT },
-            network: if build && request.network { Network::Host } else { loaded.network },
+            network: if build && request.network {
+                Network::FilteredOrHost
+            } else {
+                loaded.network
+            },
             capabilities: loaded.capabilities(),
             timeout_ms,
             commands,

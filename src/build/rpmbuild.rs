@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sandbox::spec::{Mount, Network};
+use sandbox::spec::Mount;
 
 use super::commands;
 use super::pipeline::Build;
@@ -135,9 +135,7 @@ impl Build<'_> {
             spec.rlimits.entry(name).or_insert(value);
         }
         if self.request.network {
-            spec.network = Network::Host;
-            spec.mounts.extend(env.context.view.network_mounts.clone());
-            spec.environment.extend(env.context.view.network_environment.clone());
+            env.context.open_network(&mut spec);
         }
         Ok(spec)
     }

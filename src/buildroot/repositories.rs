@@ -1,7 +1,10 @@
 //! What a package manager's configuration refers to on this host.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
+
+use reqwest::Url;
 
 use crate::mock_config::MockOptions;
 
@@ -34,6 +37,33 @@ pub fn visible_paths(options: &MockOptions) -> Vec<PathBuf> {
         }
     }
     paths
+}
+
+/// TCP ports of this host's loopback interface at which the configuration's repositories and
+/// proxies are.
+pub fn host_ports(options: &MockOptions) -> Vec<u16> {
+    let words = enabled_lines(&options.dnf_conf).into_iter().flat_map(|line| {
+        let (_, value) = line.split_once('=').unwrap_or(("", line));
+        value.split([' ', ',', '\t'])
+    });
+    let words = words.map(|word| with_variables(options, word));
+    let mut ports: Vec<u16> = words
+        .chain(options.network.proxies.values().cloned())
+        .filter_map(|address| host_port(&address))
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+/// The port of an address on the loopback interface.
+fn host_port(address: &str) -> Option<u16> {
+    let url = Url::parse(address).ok()?;
+    let is_host = match url.host_str()?.trim_matches(['[', ']']) {
+        "localhost" => true,
+        host => host.parse().is_ok_and(|address: IpAddr| address.is_loopback()),
+    };
+    is_host.then(|| url.port_or_known_default()).flatten()
 }
 
 /// The lines of a configuration without remarks and without repositories that are turned off.
@@ -124,6 +154,19 @@ pub fn has_remote_repositories(conf: &str) -> bool {
 mod tests {
     use super::*;
     use crate::buildroot::testing::options;
+
+    #[test]
+    fn ports_of_this_host() {
+        let mut options = options("dnf");
+        options.dnf_conf = "[main]\nproxy=http://127.0.0.1:3128\n[a]\n\
+                            baseurl=http://localhost:8080/$basearch https://h:1/\n\
+                            metalink = https://[::1]/m?repo=a\n\
+                            [off]\nbaseurl=http://localhost:1/\nenabled=0\n"
+            .to_owned();
+        options.network.proxies =
+            [("https_proxy".to_owned(), "http://127.0.0.2:3129/".to_owned())].into();
+        assert_eq!(host_ports(&options), [443, 3128, 3129, 8080]);
+    }
 
     #[test]
     fn paths_that_repositories_need() {

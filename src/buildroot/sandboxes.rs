@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use sandbox::spec::{Limits, Mount, Namespaces, Root, Stdio, User};
+use sandbox::spec::{Limits, Mount, Namespaces, Network, Root, Stdio, User};
 use sandbox::{HostFacts, IdMapping, SandboxSpec};
 
 use super::tools::Programs;
@@ -141,6 +141,7 @@ impl Context {
             cwd: "/".into(),
             stdio: Stdio::CAPTURE,
             network: profile.network,
+            host_ports: self.view.host_ports.clone(),
             hostname: Some(self.hostname.clone()),
             limits: self.limits.clone(),
             accounting: true,
@@ -150,6 +151,27 @@ impl Context {
             seccomp: profile.seccomp.clone(),
             linux32: false,
             keep_session: false,
+        }
+    }
+
+    /// Gives a sandbox the network that its config opens.
+    pub fn open_network(&self, spec: &mut SandboxSpec) {
+        spec.network = Network::FilteredOrHost;
+        spec.mounts.extend(self.view.network_mounts.clone());
+        spec.environment.extend(self.view.network_environment.clone());
+        self.name_servers(spec);
+    }
+
+    /// Replaces the host's name servers by what leads to them from a network of its own.
+    fn name_servers(&self, spec: &mut SandboxSpec) {
+        let Some(content) = sandbox::network::resolver_configuration(spec, &self.host) else {
+            return;
+        };
+        let place = Path::new("/etc/resolv.conf");
+        for mount in &mut spec.mounts {
+            if matches!(mount, Mount::Bind { destination, .. } if destination == place) {
+                *mount = file(place, &content);
+            }
         }
     }
 
@@ -225,6 +247,7 @@ impl Context {
                 spec.environment.insert(name.to_owned(), value.clone());
             }
         }
+        self.name_servers(&mut spec);
         Ok(spec)
     }
 

@@ -29,6 +29,8 @@ pub struct View {
     pub mounts: Vec<Mount>,
     /// Mounts that only make sense with a network: name resolution and certificates.
     pub network_mounts: Vec<Mount>,
+    /// TCP ports of this host's loopback interface at which repositories and proxies are.
+    pub host_ports: Vec<u16>,
     /// Variables.
     pub environment: BTreeMap<String, String>,
     /// Variables that only make sense with a network.
@@ -104,6 +106,7 @@ impl View {
             installs_linux32: is_32(&options.target_arch),
             rlimits: options.nspawn.rlimits.clone(),
             environment: options.nspawn.environment.clone(),
+            host_ports: super::repositories::host_ports(options),
             ..View::default()
         };
         for bind in &options.nspawn.binds {

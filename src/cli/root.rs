@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sandbox::spec::{Limits, Mount, Network, Stdio};
+use sandbox::spec::{Limits, Mount, Stdio};
 use sandbox::{Exit, Sandbox};
 
 use super::args::{self, Common};
@@ -89,9 +89,7 @@ pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
             .chroot("shell", profile, workspace.root(), vec![macros], &options.environment, argv)
             .map_err(|error| CliError::new(status::GENERIC, error, None))?;
         if options.has_network() {
-            spec.network = Network::Host;
-            spec.mounts.extend(env.context.view.network_mounts.clone());
-            spec.environment.extend(env.context.view.network_environment.clone());
+            env.context.open_network(&mut spec);
         }
         if !args.unpriv {
             spec.capabilities.extend(options.nspawn.capabilities.iter().cloned());

@@ -101,8 +101,10 @@ fn spec(args: &SandboxRun, host: &HostFacts) -> Result<SandboxSpec, CliError> {
         stdio: Stdio::INHERIT,
         network: match args.net {
             Net::None => Network::None,
+            Net::Filtered => Network::Filtered,
             Net::Host => Network::Host,
         },
+        host_ports: Vec::new(),
         hostname: Some("sandbox".to_owned()),
         limits: args.limits.to_limits(),
         accounting: false,

@@ -17,6 +17,7 @@ pub fn examine(facts: &Facts) -> Vec<Check> {
         ids(facts),
         overlay(facts),
         control_groups(facts),
+        network(facts),
         package_managers(facts),
         disk(facts),
         memory(facts),
@@ -124,6 +125,30 @@ fn control_groups(facts: &Facts) -> Check {
     }
 }
 
+fn network(facts: &Facts) -> Check {
+    let name = "network";
+    let host = &facts.host.network;
+    let Some(why) = host.unusable() else {
+        let program = host.pasta.as_ref().or(host.slirp4netns.as_ref());
+        let program = program.map(|path| path.display().to_string()).unwrap_or_default();
+        return ok(name, format!("{program} keeps this host out of reach of package managers"));
+    };
+    let is_installed = host.pasta.is_some() || host.slirp4netns.is_some();
+    Check {
+        name,
+        state: State::Limited,
+        found: why,
+        without: Some(
+            "package managers, and the scriptlets that they run, see this host's network"
+                .to_owned(),
+        ),
+        fix: Some(match is_installed {
+            true => "modprobe tun, and chmod 666 /dev/net/tun".to_owned(),
+            false => "apt-get install passt, or dnf install passt".to_owned(),
+        }),
+    }
+}
+
 fn package_managers(facts: &Facts) -> Check {
     let name = "package manager";
     let found: Vec<String> = facts
@@ -200,6 +225,8 @@ mod tests {
         host.subgid = vec![(100_000, 65536)];
         host.newuidmap = Some("/usr/bin/newuidmap".into());
         host.newgidmap = Some("/usr/bin/newgidmap".into());
+        host.network.pasta = Some("/usr/bin/pasta".into());
+        host.network.no_tunnel = None;
         Facts {
             host,
             sandbox: None,
@@ -227,6 +254,7 @@ mod tests {
         facts.sandbox = Some(("clone: no space".to_owned(), None));
         facts.overlay = Some("no".to_owned());
         facts.limits = Some(("not writable".to_owned(), Some("run as root".to_owned())));
+        facts.host.network.pasta = None;
         facts.package_managers = Vec::new();
         facts.disk.1 = Some(1 << 30);
         facts.has_shared_memory = false;

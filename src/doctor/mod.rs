@@ -114,6 +114,7 @@ fn try_sandbox(host: &HostFacts, more: &[Mount]) -> Result<(), (String, Option<S
         cwd: "/".into(),
         stdio: Stdio { stdout: sandbox::spec::Stdout::Null, ..Stdio::CAPTURE },
         network: Network::None,
+        host_ports: Vec::new(),
         hostname: None,
         limits: Limits::default(),
         accounting: false,

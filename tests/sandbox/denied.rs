@@ -1,12 +1,15 @@
 //! What a command in the sandbox cannot do, and what it still can.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use crate::harness::{Mode, Run};
+use sandbox::HostFacts;
 
-in_each_mode! { attempts nested_namespaces host_network }
+use crate::harness::{Mode, Run, skip};
+
+in_each_mode! { attempts nested_namespaces host_network filtered_network }
 
 /// Attempt, result where a range of ids exists, result where one id exists.
 const ATTEMPTS: &[(&str, &str, &str)] = &[
@@ -117,4 +120,52 @@ fn host_network(mode: Mode) {
         let seen = run.probe(&["try", &tcp, &unix]);
         assert_eq!((&seen[&tcp], &seen[&unix]), (&promised.into(), &promised.into()), "{net}");
     }
+}
+
+/// Where packets are carried, nothing of this host listens, and nothing answers on the link.
+fn filtered_network(mode: Mode) {
+    let facts = HostFacts::probe().network;
+    if let Some(reason) = facts.unusable() {
+        return skip(&reason);
+    }
+    // Takes all addresses of this host, those of its interfaces among them.
+    let tcp = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("listen");
+    let port = tcp.local_addr().expect("an address").port();
+    let own = own_address();
+    let names: Vec<String> = [&own, "127.0.0.1", "169.254.169.254", "198.18.0.2", "198.18.0.3"]
+        .map(|address| format!("connect:{address}:{port}"))
+        .into();
+    let arguments: Vec<&str> =
+        ["try"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    for hidden in [None, Some("/usr/bin/pasta")] {
+        if hidden.is_some() && facts.slirp4netns.is_none() {
+            return skip("slirp4netns is not installed");
+        }
+        let run = Run::new(mode).option("--net").option("filtered");
+        let run = match hidden {
+            // No regular file, so not installed.
+            Some(program) => run.prelude(&format!(
+                "exec unshare --mount --propagation private sh -c 'mount --bind /dev/null {program}
+                 exec \"$@\"' _ \"$@\""
+            )),
+            None => run,
+        };
+        let seen = run.probe(&arguments);
+        for name in &names {
+            assert_ne!(seen[name.as_str()], "ok", "{name} without {hidden:?}: {seen}");
+        }
+        assert_eq!(seen[names[1].as_str()], "ECONNREFUSED", "{seen}");
+        assert_eq!(seen[names[2].as_str()], "EACCES", "{seen}");
+    }
+    tcp.set_nonblocking(true).expect("do not wait");
+    let came = tcp.accept().map(drop).map_err(|error| error.kind());
+    assert_eq!(came, Err(ErrorKind::WouldBlock));
+}
+
+/// The address that this host has on its network; without one, that of loopback.
+fn own_address() -> String {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a socket");
+    // Nothing is sent: only the route is looked up.
+    let own = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr());
+    own.map_or(Ipv4Addr::LOCALHOST.to_string(), |address| address.ip().to_string())
 }

@@ -34,6 +34,7 @@ fn spec(command: &[&str]) -> SandboxSpec {
         cwd: "/tmp".into(),
         stdio: Stdio::CAPTURE,
         network: Network::None,
+        host_ports: Vec::new(),
         hostname: Some("builder".to_owned()),
         limits: Limits::default(),
         accounting: true,

@@ -9,7 +9,9 @@
 //! supervisor kills pid 1; the supervisor's end kills pid 1 (PR_SET_PDEATHSIG); pid 1's end kills
 //! whatever is left of the sandbox (pid_namespaces(7)).
 
+mod carrier;
 mod mounts;
+mod network;
 mod payload;
 mod pid1;
 mod resolve;

@@ -139,6 +139,7 @@ impl<'a> Builder<'a> {
             }
             Op::Hostname { name } => nix::unistd::sethostname(name),
             Op::Loopback => crate::sys::loopback_up(),
+            Op::Close { prefix } => super::network::close(prefix),
         }
     }
 

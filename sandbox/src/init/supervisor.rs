@@ -16,6 +16,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::carrier;
 use super::pid1::{self, Supervisor};
 use super::{Attempt, Failure};
 use crate::ids::{IdMapping, IdRange, MapWriter};
@@ -100,15 +101,17 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
     };
 
     let mut watch = Watch { pid1, control, signals, deadline: None, ended_by: None };
-    let prepared = write_maps(&launch.ids, pid1)
-        .and_then(|()| join_cgroups(&launch, pid1))
-        .and_then(|()| socket.write_all(b"g").step("start pid 1"));
-    let reports = match prepared {
-        Ok(()) => watch.until_the_end(&launch, &mut socket),
-        Err(failure) => vec![failure.into_report()],
+    let prepared = prepare(&launch, pid1).and_then(|carrier| {
+        socket.write_all(b"g").step("start pid 1")?;
+        Ok(carrier)
+    });
+    let (reports, carrier) = match prepared {
+        Ok(carrier) => (watch.until_the_end(&launch, &mut socket), carrier),
+        Err(failure) => (vec![failure.into_report()], None),
     };
     let _ = kill(pid1, Signal::SIGKILL);
     let status = wait(pid1);
+    drop(carrier);
     let parent_is_gone = watch.ended_by == Some(Ending::ParentGone);
     let end = watch.ended_by;
     if parent_is_gone {
@@ -122,6 +125,17 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
         control.report(&report);
     }
     Ok(())
+}
+
+/// Gives pid 1 its ids, control groups and network.
+fn prepare(launch: &Launch, pid1: Pid) -> Result<Option<carrier::Running>, Failure> {
+    write_maps(&launch.ids, pid1)?;
+    join_cgroups(launch, pid1)?;
+    let Some(carrier) = &launch.carrier else { return Ok(None) };
+    let running = carrier::Running::start(carrier, pid1)?;
+    // What it does for the sandbox is on the sandbox's bill.
+    join_cgroups(launch, running.pid())?;
+    Ok(Some(running))
 }
 
 /// Why the supervisor killed pid 1.

@@ -7,8 +7,9 @@ mod payload;
 use crate::cgroup::CgroupPlan;
 use crate::error::PlanError;
 use crate::host::HostFacts;
+use crate::network::{self, NetworkPlan};
 use crate::outcome::{Enforcement, Layer};
-use crate::spec::{Network, SandboxSpec};
+use crate::spec::SandboxSpec;
 use crate::wire::{Launch, Namespace};
 
 /// A sandbox ready to be started: what `sandbox-init` will do, what the parent does before, and
@@ -36,7 +37,8 @@ pub const SINGLE_ID_POLICY: &str = "single-id";
 pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
     check(spec)?;
     let mut sources = mounts::Sources::default();
-    let steps = mounts::steps(spec, &mut sources);
+    let network = network::plan(spec.network, &spec.host_ports, &host.network, host.uid == 0)?;
+    let steps = mounts::steps(spec, &network, &mut sources);
     let cgroup = match spec.accounting || spec.limits.any() {
         true => crate::cgroup::plan(&spec.name, &spec.limits, &host.cgroup)?,
         false => CgroupPlan::none(),
@@ -56,11 +58,14 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
         ),
         (
             Layer::Network,
-            match spec.network {
-                Network::None => Enforcement::Full,
-                Network::Host => {
+            match &network {
+                NetworkPlan::None | NetworkPlan::Filtered(_) => Enforcement::Full,
+                NetworkPlan::Host(None) => {
                     Enforcement::Off("the host's network is visible, as asked for".to_owned())
                 }
+                NetworkPlan::Host(Some(reason)) => Enforcement::Off(format!(
+                    "the host's network is visible, since a filtered one cannot be had: {reason}"
+                )),
             },
         ),
         (
@@ -74,10 +79,14 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
     ];
     Ok(Plan {
         launch: Launch {
-            namespaces: namespaces(spec),
+            namespaces: namespaces(spec, &network),
             ids: spec.ids.clone(),
             cgroup_procs: Vec::new(),
             cgroup_dirs: Vec::new(),
+            carrier: match network {
+                NetworkPlan::Filtered(filtered) => Some(filtered.carrier),
+                NetworkPlan::None | NetworkPlan::Host(_) => None,
+            },
             sources: sources.into_paths(),
             become_ids: (!spec.ids.is_single()).then_some((0, 0)),
             // Any existing directory does: sources are opened before it is covered. /proc must
@@ -149,13 +158,13 @@ fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
     mounts::check(spec)
 }
 
-fn namespaces(spec: &SandboxSpec) -> Vec<Namespace> {
+fn namespaces(spec: &SandboxSpec, network: &NetworkPlan) -> Vec<Namespace> {
     let n = &spec.namespaces;
     let optional = [
         (n.ipc, Namespace::Ipc),
         (n.uts, Namespace::Uts),
         (n.cgroup, Namespace::Cgroup),
-        (spec.network == Network::None, Namespace::Net),
+        (!matches!(network, NetworkPlan::Host(_)), Namespace::Net),
     ];
     [Namespace::User, Namespace::Mount, Namespace::Pid]
         .into_iter()

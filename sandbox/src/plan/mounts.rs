@@ -3,7 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::PlanError;
-use crate::spec::{Mount, Network, Root, SandboxSpec};
+use crate::network::NetworkPlan;
+use crate::spec::{Mount, Root, SandboxSpec};
 use crate::wire::{Op, Step, Tolerance};
 
 /// Host paths that must be opened before the root is put together, each once.
@@ -56,7 +57,7 @@ const DEV_LINKS: [(&str, &str); 5] = [
 /// Group `tty` of every distribution, which owns pseudo terminals.
 const TTY_GID: u32 = 5;
 
-pub(super) fn steps(spec: &SandboxSpec, sources: &mut Sources) -> Vec<Step> {
+pub(super) fn steps(spec: &SandboxSpec, network: &NetworkPlan, sources: &mut Sources) -> Vec<Step> {
     let mut steps = Steps(Vec::new());
     steps.required(match &spec.root {
         Root::Directory { path, read_only } => {
@@ -70,13 +71,20 @@ pub(super) fn steps(spec: &SandboxSpec, sources: &mut Sources) -> Vec<Step> {
         Root::Empty { size_bytes } => Op::RootTmpfs { size_bytes: *size_bytes },
     });
     for mount in &spec.mounts {
-        steps.mount(mount, spec, sources);
+        steps.mount(mount, spec, network, sources);
     }
     if let (true, Some(name)) = (spec.namespaces.uts, &spec.hostname) {
         steps.required(Op::Hostname { name: name.clone() });
     }
-    if spec.network == Network::None {
-        steps.required(Op::Loopback);
+    match network {
+        NetworkPlan::None => steps.required(Op::Loopback),
+        NetworkPlan::Filtered(filtered) => {
+            steps.required(Op::Loopback);
+            for prefix in &filtered.closed {
+                steps.required(Op::Close { prefix: *prefix });
+            }
+        }
+        NetworkPlan::Host(_) => {}
     }
     steps.0
 }
@@ -92,7 +100,13 @@ impl Steps {
         self.0.push(Step { op, tolerance: Tolerance::Missing });
     }
 
-    fn mount(&mut self, mount: &Mount, spec: &SandboxSpec, sources: &mut Sources) {
+    fn mount(
+        &mut self,
+        mount: &Mount,
+        spec: &SandboxSpec,
+        network: &NetworkPlan,
+        sources: &mut Sources,
+    ) {
         match mount {
             Mount::Bind { source, destination, read_only } => self.required(Op::Bind {
                 source: sources.index(source),
@@ -113,7 +127,7 @@ impl Steps {
             }),
             Mount::Proc { destination } => self.proc(destination, sources),
             // With the host's network, sysfs would belong to a namespace that is not ours.
-            Mount::Sys { destination } if spec.network == Network::Host => {
+            Mount::Sys { destination } if matches!(network, NetworkPlan::Host(_)) => {
                 self.required(empty_directory(destination))
             }
             Mount::Sys { destination } => {

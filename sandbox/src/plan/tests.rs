@@ -3,12 +3,13 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::cgroup::CgroupFacts;
 use crate::ids::{IdMapping, IdRange};
-use crate::spec::{Limit, Limits, Mount, Namespaces, Root, Stdio, User};
+use crate::spec::{Limit, Limits, Mount, Namespaces, Network, Root, Stdio, User};
 
 /// An ordinary user with subordinate ids, on a host without control groups.
 fn host() -> HostFacts {
     let whole = vec![IdRange { inside: 0, outside: 0, count: u32::MAX }];
     HostFacts {
+        network: Default::default(),
         uid: 1000,
         gid: 1000,
         subuid: vec![(100_000, 65536)],
@@ -53,6 +54,7 @@ fn spec(host: &HostFacts) -> SandboxSpec {
         cwd: "/".into(),
         stdio: Stdio::CAPTURE,
         network: Network::None,
+        host_ports: Vec::new(),
         hostname: Some("localhost".to_owned()),
         limits: Limits::default(),
         accounting: true,

@@ -292,6 +292,8 @@ pub(super) struct SandboxRun {
 pub(super) enum Net {
     /// Loopback only.
     None,
+    /// What the host reaches, but not the host; needs pasta or slirp4netns.
+    Filtered,
     /// The host's network.
     Host,
 }

@@ -1,0 +1,98 @@
+use super::*;
+
+fn facts(servers: &[&str], upstream: &[&str]) -> NetworkFacts {
+    let parse = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect();
+    NetworkFacts {
+        pasta: Some("/usr/bin/pasta".into()),
+        slirp4netns: Some("/usr/bin/slirp4netns".into()),
+        no_tunnel: None,
+        addresses: parse(&["192.0.2.2", "2001:db8::2"]),
+        name_servers: parse(servers),
+        search: "search example.com\n".to_owned(),
+        upstream: parse(upstream),
+    }
+}
+
+fn network(facts: &NetworkFacts, ports: &[u16]) -> Filtered {
+    match plan(Network::Filtered, ports, facts, false) {
+        Ok(NetworkPlan::Filtered(network)) => network,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ends_with(carrier: &Carrier, arguments: &[&str]) {
+    assert!(carrier.arguments.join(" ").ends_with(&arguments.join(" ")), "{carrier:?}");
+}
+
+#[test]
+fn pasta_comes_first_and_opens_nothing() {
+    let facts = facts(&["192.0.2.53"], &[]);
+    let network = network(&facts, &[]);
+    assert_eq!(network.carrier.kind, CarrierKind::Pasta);
+    assert_eq!(network.closed, LINK_LOCAL);
+    ends_with(&network.carrier, &["--tcp-ns=none", "--udp-ns=none"]);
+    assert_eq!(facts.resolver_configuration(), None);
+}
+
+#[test]
+fn ports_of_the_host_that_are_asked_for() {
+    let network = network(&facts(&["192.0.2.53"], &[]), &[8080, 3128, 8080]);
+    ends_with(&network.carrier, &["--tcp-ns=3128,8080", "--udp-ns=none"]);
+}
+
+#[test]
+fn name_servers_that_only_the_host_reaches() {
+    let resolved = facts(&["127.0.0.53"], &["192.0.2.53"]);
+    ends_with(
+        &network(&resolved, &[]).carrier,
+        &["--dns-forward=198.18.0.3", "--dns=192.0.2.53", "--tcp-ns=none", "--udp-ns=none"],
+    );
+    let expected = "nameserver 198.18.0.3\nsearch example.com\n";
+    assert_eq!(resolved.resolver_configuration().as_deref(), Some(expected));
+
+    let cloud = facts(&["169.254.169.254"], &[]);
+    assert_eq!(cloud.names(), Names::Forwarded("169.254.169.254".parse().unwrap()));
+
+    let own = facts(&["127.0.0.1"], &[]);
+    ends_with(&network(&own, &[]).carrier, &["--tcp-ns=53", "--udp-ns=53"]);
+    let expected = "nameserver 127.0.0.1\nsearch example.com\n";
+    assert_eq!(own.resolver_configuration().as_deref(), Some(expected));
+}
+
+#[test]
+fn slirp4netns_closes_the_hosts_own_addresses() {
+    let facts = NetworkFacts { pasta: None, ..facts(&["192.0.2.53"], &[]) };
+    let network = network(&facts, &[]);
+    assert_eq!(network.carrier.kind, CarrierKind::Slirp4netns);
+    let own: Vec<_> =
+        network.closed[2..].iter().map(|p| format!("{}/{}", p.address, p.length)).collect();
+    assert_eq!(own, ["192.0.2.2/32", "2001:db8::2/128"]);
+}
+
+#[test]
+fn without_a_carrier() {
+    let none = NetworkFacts { pasta: None, slirp4netns: None, ..facts(&[], &[]) };
+    let reason = "neither pasta nor slirp4netns is installed".to_owned();
+    assert_eq!(
+        plan(Network::FilteredOrHost, &[], &none, false),
+        Ok(NetworkPlan::Host(Some(reason.clone())))
+    );
+    assert_eq!(
+        plan(Network::Filtered, &[], &none, false),
+        Err(PlanError::NoFilteredNetwork(reason))
+    );
+    let slirp = NetworkFacts { pasta: None, ..facts(&[], &[]) };
+    let needed = plan(Network::FilteredOrHost, &[3128], &slirp, false);
+    assert!(matches!(needed, Ok(NetworkPlan::Host(Some(why))) if why.starts_with("port 3128 of")));
+    let closed = NetworkFacts { no_tunnel: Some("permission denied".to_owned()), ..slirp };
+    assert!(closed.unusable().unwrap().starts_with("/dev/net/tun cannot be opened: permission"));
+}
+
+#[test]
+fn root_stays_root_to_join_its_own_namespace() {
+    let facts = facts(&[], &[]);
+    let Ok(NetworkPlan::Filtered(network)) = plan(Network::Filtered, &[], &facts, true) else {
+        panic!("a plan");
+    };
+    ends_with(&network.carrier, &["--runas=0"]);
+}
