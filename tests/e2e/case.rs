@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::fixture::{Fixture, Kind, USER, directory_of, fixture, repository};
+use crate::fixture::{Fixture, Kind, USER, directory_of, fixture, repository, skip};
 
 /// Longer than anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -54,12 +54,15 @@ impl Case {
     /// A test in the shared store of that kind of user. None if the test must be skipped.
     pub(crate) fn shared(kind: Kind, name: &str) -> Option<Case> {
         let fixture = fixture()?;
+        possible(kind)?;
         Some(Case::new(fixture, kind, name, Some(fixture.store(kind))))
     }
 
     /// A test in an empty store of its own.
     pub(crate) fn alone(kind: Kind, name: &str) -> Option<Case> {
-        Some(Case::new(fixture()?, kind, name, None))
+        let fixture = fixture()?;
+        possible(kind)?;
+        Some(Case::new(fixture, kind, name, None))
     }
 
     pub(crate) fn new(
@@ -179,7 +182,7 @@ impl Case {
         let place = self.dir.join(format!("run-{number}"));
         directory_of(&place, self.kind);
         let mut line: Vec<String> = self.prefix.clone();
-        if self.kind != Kind::Root {
+        if self.kind.is_another() {
             line.push(repository("scripts/as-user").display().to_string());
             if self.kind == Kind::NoSubids {
                 line.push("--no-subids".to_owned());
@@ -357,6 +360,15 @@ impl Run {
     pub(crate) fn tells(&self, text: &str) {
         assert!(self.stderr.lines().any(|line| line.contains(text)), "{text:?} in {self:?}");
     }
+}
+
+/// Nothing, after telling why, if the test cannot be run as that user.
+fn possible(kind: Kind) -> Option<()> {
+    if Kind::possible(&[kind]).is_empty() {
+        skip("only root can become another user");
+        return None;
+    }
+    Some(())
 }
 
 /// Output of a program of the host that must succeed.

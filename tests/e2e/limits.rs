@@ -33,7 +33,7 @@ fn program(case: &Case, args: &[&str]) -> String {
 
 #[test]
 fn silence_ends_a_build() {
-    for kind in [Kind::Root, Kind::NoSubids] {
+    for kind in Kind::possible(&[Kind::Root, Kind::Subids, Kind::NoSubids]) {
         let Some(case) = Case::shared(kind, "silence") else { return };
         let talks = spec(&case, "for i in 1 2 3 4; do echo $i; sleep 0.7; done");
         build(&case, &talks, &["--silence", "2"]).succeeds();
@@ -86,7 +86,7 @@ fn limits_of_processes() {
 
 #[test]
 fn memory_that_runs_out_is_explained_and_tried_with_fewer_jobs() {
-    let Some(case) = Case::shared(Kind::Root, "explained") else { return };
+    let Some(case) = Case::shared(Kind::own(), "explained") else { return };
     // Takes what its jobs say, slowly enough to be seen; with one job it fits.
     let hungry = spec(
         &case,
@@ -107,7 +107,7 @@ perl -e 'my @a; for (1 .. 16 * $ENV{RPM_BUILD_NCPUS}) { push @a, \"x\" x (8 << 2
 
 #[test]
 fn what_was_used_is_drawn() {
-    let Some(case) = Case::shared(Kind::Root, "usage") else { return };
+    let Some(case) = Case::shared(Kind::own(), "usage") else { return };
     let busy = spec(&case, "end=$((SECONDS + 4)); while test $SECONDS -lt $end; do :; done");
     build(&case, &busy, &[]).succeeds();
     let stages = &case.outcome("result")["stages"];
@@ -128,7 +128,7 @@ fn what_was_used_is_drawn() {
 
 #[test]
 fn what_a_build_writes_is_limited() {
-    for kind in [Kind::Root, Kind::Subids, Kind::NoSubids] {
+    for kind in Kind::possible(&[Kind::Root, Kind::Subids, Kind::NoSubids]) {
         let Some(case) = Case::shared(kind, "disk-limit") else { return };
         let large = spec(
             &case,

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Mode, Run, Running, root_or_skip, send};
+use crate::harness::{Mode, Run, Running, own, send, skip, unlimited};
 use crate::processes;
 
 in_each_mode! { signals_are_forwarded albs_node_killed supervisor_killed pid1_killed }
@@ -13,7 +13,8 @@ fn start(mode: Mode) -> Running {
                   trap 'echo again' USR1; echo ready; while :; do sleep 0.02; done";
     let run = Run::new(mode);
     // Control groups are made where something is limited.
-    let run = if mode == Mode::Root { run.option("--pids").option("100") } else { run };
+    let limited = unlimited(mode).is_none();
+    let run = if limited { run.option("--pids").option("100") } else { run };
     let mut running = run.start(&["sh", "-c", script]);
     assert_eq!(running.line(), "ready");
     running
@@ -36,7 +37,7 @@ fn albs_node_killed(mode: Mode) {
     let mut running = start(mode);
     running.pid1();
     let albs_node = running.albs_node();
-    assert_eq!(processes::cgroups(albs_node).is_empty(), mode != Mode::Root);
+    assert_eq!(processes::cgroups(albs_node).is_empty(), unlimited(mode).is_some());
     send(albs_node, Signal::SIGKILL);
     // Asserts that neither processes nor control groups are left.
     running.wait();
@@ -58,10 +59,11 @@ fn pid1_killed(mode: Mode) {
 /// Nobody is left to remove the control groups; the next sandbox with limits does.
 #[test]
 fn control_groups_of_the_dead_are_swept() {
-    if !root_or_skip() {
-        return;
+    let mode = own();
+    if let Some(reason) = unlimited(mode) {
+        return skip(&reason);
     }
-    let mut running = start(Mode::Root);
+    let mut running = start(mode);
     let (albs_node, supervisor) = (running.albs_node(), running.supervisor());
     running.pid1();
     send(supervisor, Signal::SIGSTOP);
@@ -70,7 +72,7 @@ fn control_groups_of_the_dead_are_swept() {
     running.reap();
     // Pid 1 and all below it are on their way out when their groups become empty.
     let swept = || {
-        Run::new(Mode::Root).option("--pids").option("100").command(&["true"]);
+        Run::new(mode).option("--pids").option("100").command(&["true"]);
         processes::cgroups(albs_node).is_empty()
     };
     assert!(processes::eventually(swept));
@@ -80,9 +82,6 @@ fn control_groups_of_the_dead_are_swept() {
 /// A stopped command can be ended too.
 #[test]
 fn stopped_commands_are_killed() {
-    if !root_or_skip() {
-        return;
-    }
-    let done = Run::new(Mode::Root).option("--timeout").option("0.3").shell("kill -STOP $$");
+    let done = Run::new(own()).option("--timeout").option("0.3").shell("kill -STOP $$");
     assert_eq!(done.code(), 124);
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Mode, Run, root_or_skip};
+use crate::harness::{Mode, Run, own};
 use crate::processes::{Process, eventually};
 
 in_each_mode! { statuses could_not_start streams time_limit leftovers }
@@ -76,11 +76,8 @@ fn leftovers(mode: Mode) {
 
 #[test]
 fn mistakes_on_the_command_line() {
-    if !root_or_skip() {
-        return;
-    }
     let code = |option: &str, value: &str| {
-        Run::new(Mode::Root).option(option).option(value).command(&["true"]).code()
+        Run::new(own()).option(option).option(value).command(&["true"]).code()
     };
     assert_eq!(code("--net", "some"), 5);
     assert_eq!(code("--memory", "much"), 5);

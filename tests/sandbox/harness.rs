@@ -37,8 +37,8 @@ pub enum Mode {
 
 /// Runs a test as this user, or tells why it cannot.
 pub fn with(mode: Mode, test: fn(Mode)) {
-    if !root_or_skip() {
-        return;
+    if !is_root() && mode != own() {
+        return skip("only root can become another user");
     }
     if mode == Mode::Subids && sandbox::HostFacts::probe().newuidmap.is_none() {
         return skip("newuidmap is not installed");
@@ -46,13 +46,42 @@ pub fn with(mode: Mode, test: fn(Mode)) {
     test(mode);
 }
 
-/// Whether the test may go on: it needs root.
-pub fn root_or_skip() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        skip("it must be started by root, also to become other users");
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Who runs the tests.
+pub fn own() -> Mode {
+    if is_root() {
+        return Mode::Root;
     }
-    root
+    let host = sandbox::HostFacts::probe();
+    if sandbox::IdMapping::choose(&host, 0).is_single() { Mode::Single } else { Mode::Subids }
+}
+
+/// Who runs the tests, if a range of ids is theirs.
+pub fn own_range_or_skip() -> Option<Mode> {
+    let mode = own();
+    if mode == Mode::Single {
+        skip("it must be started by root or by a user with subordinate ids");
+        return None;
+    }
+    Some(mode)
+}
+
+/// Why sandboxes of this user cannot be limited here; nothing if they can.
+pub fn unlimited(mode: Mode) -> Option<String> {
+    if mode != own() {
+        return Some("no control group is delegated to that user".to_owned());
+    }
+    let facts = sandbox::HostFacts::probe().cgroup;
+    let limits = sandbox::spec::Limits {
+        memory_bytes: Some(sandbox::spec::Limit::required(1 << 30)),
+        pids: Some(sandbox::spec::Limit::required(100)),
+        cpus: Some(sandbox::spec::Limit::required(1.0)),
+        ..Default::default()
+    };
+    sandbox::cgroup::plan("test", &limits, &facts).err().map(|error| error.to_string())
 }
 
 /// Leaves a test out, which nobody may overlook in CI.
@@ -159,7 +188,8 @@ impl Run {
         }
         let as_user = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/as-user");
         match self.mode {
-            Mode::Root => {}
+            mode if mode == own() => {}
+            Mode::Root => unreachable!("only root becomes root"),
             Mode::Subids => words.extend([as_user.display().to_string(), "--".to_owned()]),
             Mode::Single => words.extend([
                 as_user.display().to_string(),
@@ -238,7 +268,7 @@ impl Running {
     pub fn albs_node(&mut self) -> i32 {
         let tree = self.look();
         match self.mode {
-            Mode::Root => self.child.id() as i32,
+            mode if mode == own() => self.child.id() as i32,
             _ => tree.iter().find(|p| p.name == "albs-node").expect("albs-node runs").pid,
         }
     }

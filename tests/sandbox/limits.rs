@@ -2,25 +2,18 @@
 
 use std::time::Instant;
 
-use crate::harness::{Done, Mode, Run, skip, with};
+use crate::harness::{Done, Mode, Run, own, skip, unlimited, with};
 
 fn limited(mode: Mode, option: &str, value: &str, command: &[&str]) -> Done {
     Run::new(mode).option(option).option(value).command(command)
 }
 
-/// Runs a test as root, if root may limit anything here.
+/// Runs a test as whoever runs the tests, if they may limit anything here: root, or an ordinary
+/// user with a delegated control group.
 fn with_cgroups(test: fn(Mode)) {
-    with(Mode::Root, |_| {});
-    let facts = sandbox::HostFacts::probe().cgroup;
-    let limits = sandbox::spec::Limits {
-        memory_bytes: Some(sandbox::spec::Limit::required(1 << 30)),
-        pids: Some(sandbox::spec::Limit::required(100)),
-        cpus: Some(sandbox::spec::Limit::required(1.0)),
-        ..Default::default()
-    };
-    match sandbox::cgroup::plan("test", &limits, &facts) {
-        Ok(_) => with(Mode::Root, test),
-        Err(error) => skip(&error.to_string()),
+    match unlimited(own()) {
+        None => test(own()),
+        Some(reason) => skip(&reason),
     }
 }
 
@@ -75,6 +68,9 @@ fn processors() {
 fn limits_that_cannot_hold_are_errors() {
     for mode in [Mode::Subids, Mode::Single] {
         with(mode, |mode| {
+            if unlimited(mode).is_none() {
+                return skip("a control group is delegated to this user");
+            }
             for (option, value) in [("--memory", "1G"), ("--pids", "9"), ("--cpus", "1")] {
                 let done = limited(mode, option, value, &["true"]);
                 done.assert_not_started("limit cannot be enforced");

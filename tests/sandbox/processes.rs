@@ -121,7 +121,13 @@ pub fn cgroups(maker: i32) -> Vec<String> {
     let facts = sandbox::HostFacts::probe().cgroup;
     let hierarchies = facts.v1.into_iter().map(|(_, hierarchy)| hierarchy).chain(facts.v2);
     hierarchies
-        .flat_map(|hierarchy| fs::read_dir(hierarchy.own_directory()).into_iter().flatten())
+        .map(|hierarchy| hierarchy.own_directory())
+        // The first sandbox with limits has moved the tests aside, and made its group beside them.
+        .map(|own| match own.file_name() {
+            Some(name) if name == "albs-node-supervisor" => own.join(".."),
+            _ => own,
+        })
+        .flat_map(|own| fs::read_dir(own).into_iter().flatten())
         .flatten()
         .map(|entry| entry.path().display().to_string())
         .filter(|path| path.rsplit('/').next().is_some_and(|name| name.starts_with(&prefix)))

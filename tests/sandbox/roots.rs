@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::harness::{
-    Mode, Run, installed, open_directory, root_or_skip, skip, temporary_directory,
+    Mode, Run, installed, open_directory, own, own_range_or_skip, skip, temporary_directory,
 };
 
 in_each_mode! { links_stay_inside circles root_over_itself }
@@ -97,24 +97,22 @@ fn root_over_itself(mode: Mode) {
 
 #[test]
 fn a_root_can_be_written_to() {
-    if !root_or_skip() {
-        return;
-    }
+    let Some(mode) = own_range_or_skip() else { return };
     let fixture = Fixture::new();
-    let done = fixture.run(Mode::Root).shell("echo x > /made && cat /made && ls /proc/self/fd");
+    let done = fixture.run(mode).shell("echo x > /made && cat /made && ls /proc/self/fd");
     assert_eq!(done.code(), 0, "{done:?}");
     assert_eq!(fs::read_to_string(fixture.root().join("made")).expect("the file"), "x\n");
-    let missing = Run::new(Mode::Root).option("--root").option("/no/such/directory");
+    let missing = Run::new(mode).option("--root").option("/no/such/directory");
     missing.command(&["true"]).assert_not_started("No such file or directory");
-    let file = Run::new(Mode::Root).option("--root").option("/etc/passwd").command(&["true"]);
+    let file = Run::new(mode).option("--root").option("/etc/passwd").command(&["true"]);
     file.assert_not_started("Not a directory");
 }
 
 /// The root is put together over the host's /tmp, where other mounts may be.
 #[test]
 fn mounts_of_the_host_below_tmp_do_no_harm() {
-    if !root_or_skip() {
-        return;
+    if own() != Mode::Root {
+        return skip("only root can mount on the host");
     }
     if !installed("unshare") {
         return skip("unshare is not installed");

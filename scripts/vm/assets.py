@@ -1,0 +1,294 @@
+"""What guests are made of: kernels, root file systems, emulators, cross compilers.
+
+All of it comes from the Debian mirror that this machine's apt is configured with. It is unpacked
+into a cache, never installed, and made anew when its recipe changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CACHE = Path(os.environ.get("ALBS_NODE_VM_CACHE") or "/var/cache/albs-node/vm")
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+# Of the guests, the emulators and the cross compilers.
+SUITE = "trixie"
+# Part of every stamp: raise it when what is made changes without its arguments.
+RECIPE = 1
+
+# What a guest needs to be one, and what the tests run inside.
+GUEST = """bash busybox-static coreutils grep iproute2 kmod libcap2-bin libseccomp2 mount passwd procps sed
+    tar uidmap util-linux"""
+SYSTEMD = "dbus dbus-user-session libpam-systemd systemd systemd-sysv udev"
+BUILDS = "cpio createrepo-c curl dnf dnf-plugins-core git gpg openssl python3 rpm strace"
+EMULATORS = "qemu-system-arm qemu-system-ppc qemu-system-x86 seabios"
+LEAN = ["man", "doc", "locale", "info"]
+
+
+class Failure(Exception):
+    """Something the user must know: what went wrong, and what helps."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The names of an architecture, and how its machine is emulated."""
+
+    debian: str
+    triplet: str
+    rust: str
+    kernel: str
+    qemu: tuple[str, ...]
+    console: str
+
+
+ARCHITECTURES = {
+    "x86_64": Architecture(
+        "amd64", "x86_64-linux-gnu", "x86_64-unknown-linux-gnu", "linux-image-amd64",
+        ("qemu-system-x86_64", "-M", "q35", "-cpu", "max"), "console=ttyS0 tsc=unstable no_timer_check"),
+    "aarch64": Architecture(
+        "arm64", "aarch64-linux-gnu", "aarch64-unknown-linux-gnu", "linux-image-arm64",
+        ("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72"), "console=ttyAMA0"),
+    # The mitigations that are left out are those which TCG cannot emulate and would refuse.
+    "ppc64le": Architecture(
+        "ppc64el", "powerpc64le-linux-gnu", "powerpc64le-unknown-linux-gnu", "linux-image-powerpc64le",
+        ("qemu-system-ppc64", "-M", "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
+         "-cpu", "power9"), "console=hvc0"),
+}
+
+
+def say(message: str) -> None:
+    """Print one line of progress."""
+    print(f"vm-test: {message}", file=sys.stderr, flush=True)
+
+
+def run(command: list[str], attempt: str, **options: object) -> str:
+    """Return the output of a command, or fail with what was attempted and why it failed."""
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", **options)  # type: ignore[call-overload]
+    if done.returncode != 0:
+        lines = (done.stderr + done.stdout).strip().splitlines()
+        raise Failure(f"{attempt} failed: " + "\n  ".join(lines[-12:] or [f"exit status {done.returncode}"]))
+    return done.stdout
+
+
+@contextlib.contextmanager
+def locked() -> Iterator[None]:
+    """Only one process makes things in the cache."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def made(name: str, recipe: list[object], make: Callable[[Path], None]) -> Path:
+    """A directory of the cache, made by `make` unless it is there and its stamp fits."""
+    place = CACHE / name
+    stamp = hashlib.sha256(repr([RECIPE, recipe]).encode()).hexdigest()
+    fits = lambda: (place / "stamp").is_file() and (place / "stamp").read_text() == stamp  # noqa: E731
+    if fits():
+        return place
+    with locked():
+        if fits():
+            return place
+        say(f"making {name}")
+        if os.geteuid() != 0:
+            raise Failure("only root can make guests", "start it as root once")
+        run([str(HERE.parent / "deps"), "vm"], "installing what making guests needs")
+        new = CACHE / f"{name}.new"
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
+        new.mkdir()
+        new.chmod(0o755)
+        try:
+            make(new)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        (new / "stamp").write_text(stamp)
+        new.rename(place)
+    return place
+
+
+def mirror() -> str:
+    """The Debian mirror that this machine's apt uses, which may be the only one it reaches."""
+    if own := os.environ.get("ALBS_NODE_VM_MIRROR"):
+        return own
+    targets = run(["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"],
+                  "asking apt for its mirrors")
+    for line in targets.splitlines():
+        origin, _, uri = line.partition(" ")
+        # Not the archive of security updates, which has no complete suite.
+        if origin == "Debian" and re.search(r"/debian/?$", uri):
+            return uri
+    raise Failure("apt knows no Debian mirror", "name one: ALBS_NODE_VM_MIRROR=http://…/debian")
+
+
+def apt_lines() -> list[str]:
+    """The machine's own apt settings for the network, such as proxies."""
+    dump = run(["apt-config", "dump"], "reading apt's configuration")
+    # A mirror may lag behind, and the clock of a build machine may not be the world's.
+    own = [line for line in dump.splitlines() if re.match(r'Acquire::https?::', line)]
+    return [*own, 'Acquire::Check-Valid-Until "false";', 'Acquire::Languages "none";']
+
+
+def apt_download(place: Path, suite: str, architecture: str, packages: Callable[[Callable[..., str]], list[str]]) -> None:
+    """Unpack packages of a suite into a directory, through an apt with state of its own."""
+    state = place / ".apt"
+    for name in ("lists/partial", "cache/archives/partial", "debs"):
+        (state / name).mkdir(parents=True)
+    (state / "status").touch()
+    (state / "sources.list").write_text(f"deb [arch={architecture} signed-by={KEYRING}] {mirror()} {suite} main\n")
+    (state / "apt.conf").write_text("\n".join([
+        'Dir::Etc::Main "/dev/null";', 'Dir::Etc::Parts "/dev/null";', 'Dir::Etc::PreferencesParts "/dev/null";',
+        f'Dir::Etc::SourceList "{state}/sources.list";', 'Dir::Etc::SourceParts "/dev/null";',
+        f'Dir::State::Lists "{state}/lists";', f'Dir::State::status "{state}/status";', f'Dir::Cache "{state}/cache";',
+        # It would download as a user who cannot write here.
+        'APT::Sandbox::User "root";', f'APT::Architecture "{architecture}";', f'APT::Architectures "{architecture}";',
+        *apt_lines(), ""]))
+
+    def apt(*words: str) -> str:
+        environment = {**os.environ, "APT_CONFIG": str(state / "apt.conf"), "LC_ALL": "C"}
+        return run(list(words), " ".join(words), cwd=state / "debs", env=environment)
+
+    apt("apt-get", "-qq", "update")
+    apt("apt-get", "-qq", "download", *packages(apt))
+    for deb in (state / "debs").iterdir():
+        run(["dpkg-deb", "-x", str(deb), str(place)], f"unpacking {deb.name}")
+    shutil.rmtree(state)
+
+
+def uml(suite: str) -> Path:
+    """user-mode-linux of a suite: `usr/bin/linux.uml`, and modules."""
+    def make(place: Path) -> None:
+        apt_download(place, suite, "amd64", lambda apt: ["user-mode-linux"])
+        modules = place / "usr/lib/uml/modules"
+        if not modules.is_dir():
+            modules = place / "lib/uml/modules"
+        (place / "modules").symlink_to(modules.relative_to(place))
+    return made(f"uml-{suite}", [suite], make)
+
+
+def kernel(arch: str, suite: str, variant: str) -> Path:
+    """A distribution's kernel for qemu: `kernel`, `modules/VERSION`."""
+    about = ARCHITECTURES[arch]
+    name = about.kernel + (f"-{variant}" if variant else "")
+
+    def packages(apt: Callable[..., str]) -> list[str]:
+        depends = lambda package, pattern: re.findall(  # noqa: E731
+            rf"Depends: ({pattern}\S*)", apt("apt-cache", "depends", package))
+        image = depends(name, r"linux-image-\d")[0]
+        return [image, *depends(image, r"linux-(?:binary|modules|base)-\d")]
+
+    def make(place: Path) -> None:
+        apt_download(place, suite, about.debian, packages)
+        modules = next(p for p in (place / "usr/lib/modules", place / "lib/modules") if p.is_dir())
+        (place / "modules").symlink_to(modules.relative_to(place))
+        version = next(modules.iterdir()).name
+        image = next(p for p in (place / "boot").iterdir() if p.name.startswith("vmlinu") and p.name.endswith(version))
+        (place / "kernel").symlink_to(image.relative_to(place))
+        (place / "lib").exists() or (place / "lib").symlink_to("usr/lib")
+        run(["depmod", "-b", str(place), version], f"indexing the modules of {version}")
+    return made(f"kernel-{suite}-{name}", [suite, arch, variant], make)
+
+
+def debian(place: Path, architectures: list[str], packages: list[str], variant: str = "minbase") -> None:
+    """Make a Debian root."""
+    options = place.with_suffix(".apt.conf")
+    options.write_text("\n".join([*apt_lines(), ""]))
+    try:
+        run(["mmdebstrap", "--quiet", "--mode=root", f"--variant={variant}", f"--architectures={','.join(architectures)}",
+             f"--keyring={KEYRING}", f"--include={','.join(packages)}", f"--aptopt={options}",
+             *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEAN), SUITE, str(place), mirror()],
+            f"making a Debian {SUITE} root")
+    finally:
+        options.unlink()
+
+
+def guest(arch: str) -> Path:
+    """A guest's root: `root`, and `disk.ext4` made of it."""
+    about = ARCHITECTURES[arch]
+    # No program of a foreign architecture runs here: its packages are unpacked and not configured.
+    native = arch == os.uname().machine
+    packages = f"{GUEST} {SYSTEMD} {BUILDS}".split() if native else GUEST.split()
+    files = {path.name: path.read_bytes() for path in sorted((HERE / "image").iterdir())}
+
+    def make(place: Path) -> None:
+        root = place / "root"
+        root.mkdir()
+        debian(root, [about.debian], packages, "minbase" if native else "extract")
+        furnish(root, files)
+        disk = place / "disk.ext4"
+        with disk.open("w") as file:
+            file.truncate(6 << 30)
+        run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum", "-E", "lazy_itable_init=1",
+             "-d", str(root), str(disk)], "making a disk of the guest's root")
+    return made(f"guest-{arch}", [arch, packages, files], make)
+
+
+def furnish(root: Path, files: dict[str, bytes]) -> None:
+    """What all guests have: the user, how they start, and nothing that a test does not need."""
+    etc = root / "etc"
+    for name in ("passwd", "group"):
+        # Without base-passwd's own script, these are the tables it would have copied.
+        if not (etc / name).exists():
+            shutil.copy(root / f"usr/share/base-passwd/{name}.master", etc / name)
+    for name, line in {"passwd": "tester:x:1000:1000::/home/tester:/bin/bash", "group": "tester:x:1000:",
+                       "shadow": "tester:!:20000::::::", "subuid": "tester:100000:65536",
+                       "subgid": "tester:100000:65536"}.items():
+        with (etc / name).open("a") as file:
+            file.write(line + "\n")
+    (etc / "shadow").chmod(0o600)
+    home = root / "home/tester"
+    home.mkdir()
+    os.chown(home, 1000, 1000)
+    (root / "vm").mkdir()
+    (root / "usr/bin/sh").exists() or (root / "usr/bin/sh").symlink_to("bash")
+    (etc / "hostname").write_text("guest\n")
+    (etc / "machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    (etc / "fstab").write_text("")
+    (etc / "resolv.conf").unlink(missing_ok=True)
+    (etc / "resolv.conf").write_text("")
+    for name, content in files.items():
+        at = etc / "systemd/system" / name if name.endswith(".service") else root / "usr/local/sbin" / name
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.write_bytes(content)
+        at.chmod(0o644 if name.endswith(".service") else 0o755)
+    system = etc / "systemd/system"
+    (system / "multi-user.target.wants").mkdir(parents=True, exist_ok=True)
+    link = lambda name, target: ((system / name).unlink(missing_ok=True), (system / name).symlink_to(target))  # noqa: E731
+    link("multi-user.target.wants/vm-job.service", "../vm-job.service")
+    link("default.target", "/lib/systemd/system/multi-user.target")
+    # As `loginctl enable-linger` and an administrator's drop-in would do it.
+    (root / "var/lib/systemd/linger").mkdir(parents=True, exist_ok=True)
+    (root / "var/lib/systemd/linger/tester").touch()
+    (system / "user@.service.d").mkdir(exist_ok=True)
+    (system / "user@.service.d/delegate.conf").write_text("[Service]\nDelegate=cpu cpuset io memory pids\n")
+    # Slow under emulation, and of no use to a guest that lives for one command.
+    for name in ("systemd-udev-trigger.service", "getty.target", "getty@tty1.service", "serial-getty@.service",
+                 "systemd-update-utmp.service", "systemd-random-seed.service", "systemd-hwdb-update.service",
+                 "systemd-journal-flush.service", "systemd-journal-catalog-update.service", "ldconfig.service",
+                 "systemd-firstboot.service", "systemd-update-done.service", "apt-daily.timer",
+                 "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
+                 "systemd-tmpfiles-clean.timer", "e2scrub_reap.service", "systemd-sysusers.service"):
+        link(name, "/dev/null")
+
+
+def emulators() -> Path:
+    """A root with qemu, whose packages conflict with those of some hosts."""
+    def make(place: Path) -> None:
+        (place / "root").mkdir()
+        debian(place / "root", ["amd64"], EMULATORS.split())
+    return made("emulators", [EMULATORS], make)
