@@ -1,5 +1,6 @@
 //! Profiles: what each kind of work may do, from `policies/profiles`.
 
+use sandbox::landlock::Restriction;
 use sandbox::spec::Network;
 use serde::Deserialize;
 
@@ -22,6 +23,9 @@ pub struct Profile {
     /// Capabilities that stay.
     #[serde(default, rename = "capability")]
     capabilities: Vec<CapabilityRule>,
+    /// What the command gives up by Landlock.
+    #[serde(default)]
+    landlock: Vec<LandlockRule>,
 }
 
 /// Who runs the command of a profile.
@@ -43,7 +47,21 @@ struct CapabilityRule {
     _why: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LandlockRule {
+    deny: Vec<Restriction>,
+    /// Likewise.
+    #[serde(rename = "why")]
+    _why: String,
+}
+
 impl Profile {
+    /// What the command gives up by Landlock.
+    pub fn restrictions(&self) -> Vec<Restriction> {
+        self.landlock.iter().flat_map(|rule| rule.deny.iter().copied()).collect()
+    }
+
     /// Names of the capabilities that stay.
     pub fn capabilities(&self) -> Vec<String> {
         self.capabilities.iter().flat_map(|rule| rule.names.iter().cloned()).collect()

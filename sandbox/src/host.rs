@@ -36,12 +36,19 @@ pub struct HostFacts {
     pub processors: u32,
     /// Settings that can forbid user namespaces: sysctl path and value.
     pub userns_settings: Vec<(String, String)>,
+    /// Version of the kernel's Landlock interface; 0 if it has none.
+    #[serde(default)]
+    pub landlock: u32,
     /// Control groups.
     pub cgroup: CgroupFacts,
     /// What filtered networks are made with.
     #[serde(default)]
     pub network: NetworkFacts,
 }
+
+/// Variable that names the kernel's version instead of uname(2): what newer kernels have is not
+/// used then. For tests of what older ones get.
+const ASSUMED_KERNEL: &str = "ALBS_NODE_ASSUME_KERNEL";
 
 /// Sysctls that can forbid or limit unprivileged user namespaces. The first is upstream's, the
 /// second Debian's, the third Ubuntu's.
@@ -76,7 +83,7 @@ impl HostFacts {
             gid_map: parse_id_map(&text("proc/self/gid_map")),
             newuidmap: find_program(root, "newuidmap"),
             newgidmap: find_program(root, "newgidmap"),
-            kernel: field(|u| u.release()),
+            kernel: std::env::var(ASSUMED_KERNEL).unwrap_or_else(|_| field(|u| u.release())),
             machine: field(|u| u.machine()),
             processors: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
             userns_settings: USERNS_SETTINGS
@@ -86,9 +93,16 @@ impl HostFacts {
                     Some((name.to_string(), value.trim().to_owned()))
                 })
                 .collect(),
+            landlock: crate::sys::landlock_version(),
             cgroup: CgroupFacts::probe_at(root),
             network: NetworkFacts::probe_at(root),
         }
+    }
+
+    /// Whether the kernel is this version or a later one.
+    pub fn kernel_is(&self, version: (u32, u32)) -> bool {
+        let mut numbers = self.kernel.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= version
     }
 
     /// The sysctl that forbids user namespaces to this caller, if one does, as

@@ -15,6 +15,7 @@ mod hint;
 pub mod host;
 pub mod ids;
 pub mod init;
+pub mod landlock;
 mod names;
 pub mod network;
 pub mod outcome;

@@ -130,6 +130,8 @@ pub enum Layer {
     Network,
     /// System call filter.
     Seccomp,
+    /// What the command has given up by Landlock.
+    Landlock,
     /// Limits by control groups.
     Cgroup,
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::IdMapping;
+use crate::landlock::Restriction;
 
 /// The complete description of one sandboxed command. Printable, storable, replayable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +57,9 @@ pub struct SandboxSpec {
     pub silence_ms: Option<u64>,
     /// Names of the seccomp policies that apply together; see `policies/seccomp`.
     pub seccomp: Vec<String>,
+    /// What the command gives up by Landlock, as far as the kernel has it.
+    #[serde(default)]
+    pub landlock: Vec<Restriction>,
     /// Whether the command sees a 32-bit machine, as with setarch(8): `uname -m` says i686 on
     /// x86_64. What it may execute does not change.
     pub linux32: bool,

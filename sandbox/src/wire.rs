@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::IdMapping;
+use crate::landlock::Restriction;
 use crate::network::{Carrier, Prefix};
 use crate::outcome::Rusage;
 
@@ -27,6 +28,9 @@ pub struct Launch {
     pub namespaces: Vec<Namespace>,
     /// The id maps and how they are written.
     pub ids: IdMapping,
+    /// Control group in which pid 1 is started, where the kernel can do that; then it need not
+    /// join.
+    pub born_in: Option<PathBuf>,
     /// `cgroup.procs` files that the sandbox joins before it does anything.
     pub cgroup_procs: Vec<PathBuf>,
     /// Control group directories to remove if the parent disappears.
@@ -195,6 +199,8 @@ pub struct Payload {
     pub uid: u32,
     /// Group id inside.
     pub gid: u32,
+    /// What it gives up by Landlock.
+    pub landlock: Vec<Restriction>,
     /// Compiled filters, applied in this order; one u64 is one `struct sock_filter`.
     pub filters: Vec<Vec<u64>>,
 }

@@ -149,6 +149,7 @@ impl Context {
             timeout_ms: None,
             silence_ms: None,
             seccomp: profile.seccomp.clone(),
+            landlock: profile.restrictions(),
             linux32: false,
             keep_session: false,
         }

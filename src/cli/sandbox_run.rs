@@ -112,6 +112,7 @@ fn spec(args: &SandboxRun, host: &HostFacts) -> Result<SandboxSpec, CliError> {
         timeout_ms: args.timeout.filter(|ms| *ms > 0),
         silence_ms: None,
         seccomp: ["calls", "base", "terminal"].map(str::to_owned).to_vec(),
+        landlock: Vec::new(),
         linux32: false,
         keep_session: true,
     })

@@ -17,6 +17,7 @@ pub fn examine(facts: &Facts) -> Vec<Check> {
         ids(facts),
         overlay(facts),
         control_groups(facts),
+        landlock(facts),
         network(facts),
         package_managers(facts),
         disk(facts),
@@ -31,11 +32,9 @@ fn ok(name: &'static str, found: impl Into<String>) -> Check {
 
 fn kernel(facts: &Facts) -> Check {
     let release = &facts.host.kernel;
-    let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let (major, minor) = OLDEST_KERNEL;
     let check = ok("kernel", format!("Linux {release} on {}", facts.host.machine));
-    if version >= OLDEST_KERNEL {
+    if facts.host.kernel_is(OLDEST_KERNEL) {
         return check;
     }
     Check {
@@ -121,6 +120,32 @@ fn control_groups(facts: &Facts) -> Check {
                     .to_owned(),
             ),
             fix: hint.clone(),
+        },
+    }
+}
+
+fn landlock(facts: &Facts) -> Check {
+    // The first version that keeps signals and sockets inside.
+    const COMPLETE: u32 = 6;
+    let name = "landlock";
+    let version = facts.host.landlock;
+    let check = ok(name, format!("version {version} of the kernel's interface"));
+    match version {
+        COMPLETE.. => check,
+        0 => Check {
+            state: State::Limited,
+            found: "the kernel has none".to_owned(),
+            without: Some("builds are confined by one layer less".to_owned()),
+            fix: Some("boot with lsm=landlock,… where the kernel is 5.13 or later".to_owned()),
+            ..check
+        },
+        _ => Check {
+            state: State::Limited,
+            without: Some(
+                "signals and abstract sockets are confined by namespaces only".to_owned(),
+            ),
+            fix: Some("use kernel 6.12 or later".to_owned()),
+            ..check
         },
     }
 }
@@ -227,6 +252,7 @@ mod tests {
         host.newgidmap = Some("/usr/bin/newgidmap".into());
         host.network.pasta = Some("/usr/bin/pasta".into());
         host.network.no_tunnel = None;
+        host.landlock = 7;
         Facts {
             host,
             sandbox: None,
@@ -255,6 +281,7 @@ mod tests {
         facts.overlay = Some("no".to_owned());
         facts.limits = Some(("not writable".to_owned(), Some("run as root".to_owned())));
         facts.host.network.pasta = None;
+        facts.host.landlock = 0;
         facts.package_managers = Vec::new();
         facts.disk.1 = Some(1 << 30);
         facts.has_shared_memory = false;

@@ -122,6 +122,7 @@ fn try_sandbox(host: &HostFacts, more: &[Mount]) -> Result<(), (String, Option<S
         timeout_ms: Some(20_000),
         silence_ms: None,
         seccomp: ["calls", "base"].map(str::to_owned).to_vec(),
+        landlock: Vec::new(),
         linux32: false,
         keep_session: false,
     };

@@ -8,8 +8,8 @@ mod logs;
 mod results;
 mod tail;
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -90,8 +90,8 @@ pub struct StageRun<'a> {
     usage: RefCell<Usage>,
     samples: RefCell<Vec<Sample>>,
     isolation: RefCell<BTreeMap<Layer, Enforcement>>,
-    /// Whether a sandbox of this stage had limits.
-    limited: Cell<bool>,
+    /// Layers that a sandbox of this stage has asked for.
+    asked: RefCell<BTreeSet<Layer>>,
 }
 
 impl Runner {
@@ -130,7 +130,7 @@ impl Runner {
             usage: RefCell::default(),
             samples: RefCell::default(),
             isolation: RefCell::default(),
-            limited: Cell::default(),
+            asked: RefCell::default(),
         };
         let result = work(&run);
         let seconds = started.elapsed().as_secs_f64();
@@ -298,16 +298,21 @@ impl StageRun<'_> {
                 .iter()
                 .map(|sample| Sample { seconds: sample.seconds + offset, ..*sample }),
         );
-        self.note_isolation(&outcome, spec.limits.any());
+        self.note_isolation(&outcome, spec);
         if runner.cancel.is_cancelled() {
             return Err(self.interrupted());
         }
         Ok(outcome)
     }
 
-    /// `limited`: whether the sandbox had limits. Those of our own helpers have none, which says
-    /// nothing about the limits of the build.
-    fn note_isolation(&self, outcome: &Outcome, limited: bool) {
+    /// A layer that a sandbox does not ask for says nothing about those that do: our own helpers
+    /// have no limits, and are not restricted in what they make.
+    fn note_isolation(&self, outcome: &Outcome, spec: &SandboxSpec) {
+        let asks = |layer: Layer| match layer {
+            Layer::Cgroup => spec.limits.any(),
+            Layer::Landlock => !spec.landlock.is_empty(),
+            _ => true,
+        };
         let strength = |enforcement: &Enforcement| match enforcement {
             Enforcement::Off(_) => 0,
             Enforcement::Partial(_) => 1,
@@ -315,10 +320,11 @@ impl StageRun<'_> {
         };
         let mut known = self.isolation.borrow_mut();
         for (layer, enforcement) in &outcome.enforcement {
-            if *layer == Layer::Cgroup && !limited && self.limited.get() {
+            let mut asked = self.asked.borrow_mut();
+            if !asks(*layer) && asked.contains(layer) {
                 continue;
             }
-            if *layer == Layer::Cgroup && limited && !self.limited.replace(true) {
+            if asks(*layer) && asked.insert(*layer) {
                 known.remove(layer);
             }
             let weakest = known.entry(*layer).or_insert_with(|| enforcement.clone());

@@ -98,7 +98,7 @@ fn usage(usage: &Value, counted: bool) {
 fn isolation(stage: &Value, kind: Kind) {
     let isolation = &stage["isolation"];
     let layers: Vec<&String> = isolation.as_object().unwrap().keys().collect();
-    assert_eq!(layers, ["cgroup", "ids", "mounts", "network", "seccomp"], "{stage}");
+    assert_eq!(layers, ["cgroup", "ids", "landlock", "mounts", "network", "seccomp"], "{stage}");
     let reduced = |layer: &str, how: &str| {
         isolation[layer][how].as_str().is_some_and(|reason| !reason.is_empty())
     };
@@ -118,6 +118,12 @@ fn isolation(stage: &Value, kind: Kind) {
         }
         _ => assert_eq!(isolation["network"], "full", "{stage}"),
     }
+    // What a package brings is restricted, as far as the kernel can.
+    let is_full = isolation["landlock"] == "full";
+    if ["srpm", "rpmbuild"].contains(&stage["name"].as_str().unwrap()) {
+        assert_eq!(is_full, sandbox::HostFacts::probe().landlock >= 6, "{stage}");
+    }
+    assert!(is_full || reduced("landlock", "off") || reduced("landlock", "partial"), "{stage}");
     // No limit is asked for in these builds.
     assert!(isolation["cgroup"] == "full" || reduced("cgroup", "off"), "{stage}");
 }

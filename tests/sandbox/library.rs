@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use sandbox::landlock::Restriction;
 use sandbox::outcome::UsageSource;
 use sandbox::spec::{Limit, Limits, Mount, Namespaces, Network, Root, SandboxSpec, Stdio, User};
 use sandbox::{Exit, HostFacts, IdMapping, Outcome, Sandbox};
@@ -44,6 +45,7 @@ fn spec(command: &[&str]) -> SandboxSpec {
         silence_ms: None,
         timeout_ms: Some(20_000),
         seccomp: vec!["base".to_owned()],
+        landlock: Vec::new(),
         linux32: false,
         keep_session: false,
     }
@@ -219,4 +221,36 @@ fn a_full_tmpfs_is_full() {
     let (outcome, output) = run(&spec(&["sh", "-c", "head -c 2M /dev/zero > /tmp/x"]));
     assert_ne!(outcome.exit, Exit::Exited(0));
     assert!(output.contains("No space left on device"), "{output}");
+}
+
+/// Landlock holds where a namespace does not: with the host's network, abstract sockets of the
+/// host are out of reach all the same.
+#[test]
+fn what_is_given_up_by_landlock() {
+    use std::os::linux::net::SocketAddrExt;
+    if own_range_or_skip().is_none() {
+        return;
+    }
+    let version = HostFacts::probe().landlock;
+    if version < 6 {
+        return skip(&format!("version {version} of Landlock has no scopes"));
+    }
+    let name = format!("albs-node-test-landlock-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("an address");
+    let _listener = std::os::unix::net::UnixListener::bind_addr(&address).expect("listen");
+    let attempt = format!("unix-abstract:{name}");
+    let tried = |landlock: &[Restriction]| {
+        let seen = look(|spec| {
+            spec.argv.extend(["try".to_owned(), attempt.clone(), "mount-tmpfs".to_owned()]);
+            spec.network = Network::Host;
+            spec.seccomp = Vec::new();
+            spec.user = User::ROOT;
+            spec.capabilities = vec!["CAP_SYS_ADMIN".to_owned()];
+            spec.landlock = landlock.to_vec();
+        });
+        (seen[attempt.as_str()].clone(), seen["mount-tmpfs"].clone())
+    };
+    assert_eq!(tried(&[]), (json!("ok"), json!("ok")));
+    assert_eq!(tried(&[Restriction::AbstractSockets]), (json!("EPERM"), json!("ok")));
+    assert_eq!(tried(&[Restriction::Devices]), (json!("ok"), json!("EPERM")));
 }

@@ -80,3 +80,13 @@ fn limits_that_cannot_hold_are_errors() {
         });
     }
 }
+
+/// Linux before 5.7 cannot start a process in a control group, so it has to join.
+#[test]
+fn processes_on_the_oldest_kernel() {
+    with_cgroups(|mode| {
+        let old = "export ALBS_NODE_ASSUME_KERNEL=4.18.0; exec \"$@\"";
+        let run = Run::new(mode).prelude(old).option("--pids").option("20");
+        assert_eq!(run.probe(&["try", "forks:60"])["forks:60"], "EAGAIN");
+    });
+}

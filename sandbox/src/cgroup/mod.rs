@@ -210,6 +210,11 @@ impl Cgroup {
         self.groups.clone()
     }
 
+    /// The group of version 2.
+    pub fn unified(&self) -> Option<PathBuf> {
+        self.groups.first().filter(|_| self.version == Version::V2).cloned()
+    }
+
     /// What the processes of the groups used; numbers that no group tells come from `rusage`.
     pub fn usage(&self, rusage: &Rusage) -> Usage {
         let mut usage = Usage {
@@ -284,6 +289,8 @@ pub(crate) fn remove_dir(dir: &Path) -> io::Result<()> {
     for _ in 0..14 {
         match fs::remove_dir(dir) {
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                // Version 2 since Linux 5.14; elsewhere the end of pid 1 has killed them.
+                let _ = fs::write(dir.join("cgroup.kill"), "1");
                 std::thread::sleep(delay);
                 delay = (delay * 2).min(std::time::Duration::from_millis(128));
             }
@@ -295,7 +302,8 @@ pub(crate) fn remove_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Removes groups whose makers are gone: a maker that was killed, together with its
-/// `sandbox-init`, could not do it. Groups that still have processes are left alone.
+/// `sandbox-init`, could not do it. Groups that still have processes are left alone: a maker in
+/// another pid namespace looks as if it were gone.
 pub fn sweep(facts: &CgroupFacts) {
     let own = facts.usable_v2().map(|h| v2::base(&h.own_directory()));
     let parents = facts.v1.iter().map(|(_, h)| h.own_directory()).chain(own);

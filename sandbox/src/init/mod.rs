@@ -10,6 +10,7 @@
 //! whatever is left of the sandbox (pid_namespaces(7)).
 
 mod carrier;
+mod landlock;
 mod mounts;
 mod network;
 mod payload;

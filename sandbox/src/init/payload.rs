@@ -53,6 +53,7 @@ pub(super) fn execute(
     let programs = c_strings(&payload.programs)?;
     let argv = c_strings(&payload.argv)?;
     let environment = c_strings(&payload.environment)?;
+    super::landlock::restrict(&payload.landlock)?;
     for (index, filter) in payload.filters.iter().enumerate() {
         crate::sys::install_filter(filter).step(format!("install seccomp filter {index}"))?;
     }

@@ -86,15 +86,23 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
     let (mut ours, theirs) = (Some(File::from(OwnedFd::from(ours))), OwnedFd::from(theirs));
     let mut theirs = Some(theirs);
     let flags = clone_flags(&launch.namespaces);
-    let pid1 = crate::sys::clone_process(flags, || {
+    let mut child = || {
         // The supervisor's end in this copy would keep the socket open after its death.
         drop(ours.take());
         match theirs.take() {
             Some(socket) => pid1::run(&launch, Supervisor(File::from(socket))),
             None => 1,
         }
-    })
-    .step(format!("clone a process with new namespaces ({})", namespace_names(&launch)))?;
+    };
+    let step = format!("clone a process with new namespaces ({})", namespace_names(&launch));
+    let pid1 = match &launch.born_in {
+        Some(group) => {
+            let group = File::open(group).step(format!("open {}", group.display()))?;
+            crate::sys::clone_into_group(flags, group.as_fd(), &mut child)
+        }
+        None => crate::sys::clone_process(flags, &mut child),
+    }
+    .step(step)?;
     drop(theirs);
     let Some(mut socket) = ours else {
         return Err(Failure::new("make the socket to pid 1", Errno::EBADF));
@@ -130,7 +138,9 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
 /// Gives pid 1 its ids, control groups and network.
 fn prepare(launch: &Launch, pid1: Pid) -> Result<Option<carrier::Running>, Failure> {
     write_maps(&launch.ids, pid1)?;
-    join_cgroups(launch, pid1)?;
+    if launch.born_in.is_none() {
+        join_cgroups(launch, pid1)?;
+    }
     let Some(carrier) = &launch.carrier else { return Ok(None) };
     let running = carrier::Running::start(carrier, pid1)?;
     // What it does for the sandbox is on the sandbox's bill.

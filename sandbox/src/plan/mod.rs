@@ -20,11 +20,16 @@ pub struct Plan {
     pub launch: Launch,
     /// Control groups to make.
     pub cgroup: CgroupPlan,
+    /// Whether processes can be started in a control group.
+    clone_into_group: bool,
     /// Seccomp policies that apply together, in this order.
     pub seccomp: Vec<String>,
     /// What is known beforehand of the enforcement of each layer.
     pub enforcement: Vec<(Layer, Enforcement)>,
 }
+
+/// The first kernel whose clone3(2) has CLONE_INTO_CGROUP.
+const CLONE_INTO_CGROUP: (u32, u32) = (5, 7);
 
 /// Name of the policy that answers ownership calls where only one id exists.
 pub const SINGLE_ID_POLICY: &str = "single-id";
@@ -47,6 +52,7 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
     if spec.ids.is_single() {
         seccomp.push(SINGLE_ID_POLICY.to_owned());
     }
+    let (restrictions, landlock) = crate::landlock::plan(&spec.landlock, host.landlock);
     let enforcement = vec![
         (Layer::Ids, ids_enforcement(spec)),
         (
@@ -76,11 +82,13 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
                 Enforcement::Full
             },
         ),
+        (Layer::Landlock, landlock),
     ];
     Ok(Plan {
         launch: Launch {
             namespaces: namespaces(spec, &network),
             ids: spec.ids.clone(),
+            born_in: None,
             cgroup_procs: Vec::new(),
             cgroup_dirs: Vec::new(),
             carrier: match network {
@@ -93,10 +101,11 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
             // stay visible, since mounting goes through /proc/self/fd.
             stage: "/tmp".into(),
             steps,
-            payload: payload::payload(spec),
+            payload: payload::payload(spec, restrictions),
             timeout_ms: spec.timeout_ms,
         },
         cgroup,
+        clone_into_group: host.kernel_is(CLONE_INTO_CGROUP),
         seccomp,
         enforcement,
     })
@@ -113,6 +122,7 @@ impl Plan {
     pub fn finish(&self, filters: Vec<Vec<u64>>, cgroup: &crate::cgroup::Cgroup) -> Launch {
         let mut launch = self.launch.clone();
         launch.payload.filters = filters;
+        launch.born_in = cgroup.unified().filter(|_| self.clone_into_group);
         launch.cgroup_procs = cgroup.procs_files();
         launch.cgroup_dirs = cgroup.directories();
         launch

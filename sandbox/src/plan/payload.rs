@@ -1,12 +1,13 @@
 //! The command itself.
 
+use crate::landlock::Restriction;
 use crate::spec::SandboxSpec;
 use crate::wire::Payload;
 
 /// `PATH` of execvp(3) when the environment has none.
 const DEFAULT_PATH: &str = "/usr/bin:/bin";
 
-pub(super) fn payload(spec: &SandboxSpec) -> Payload {
+pub(super) fn payload(spec: &SandboxSpec, landlock: Vec<Restriction>) -> Payload {
     Payload {
         argv: spec.argv.clone(),
         programs: programs(
@@ -25,6 +26,7 @@ pub(super) fn payload(spec: &SandboxSpec) -> Payload {
         capabilities: spec.capabilities.clone(),
         uid: spec.user.uid,
         gid: spec.user.gid,
+        landlock,
         filters: Vec::new(),
     }
 }

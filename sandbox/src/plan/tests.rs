@@ -10,6 +10,7 @@ fn host() -> HostFacts {
     let whole = vec![IdRange { inside: 0, outside: 0, count: u32::MAX }];
     HostFacts {
         network: Default::default(),
+        landlock: 7,
         uid: 1000,
         gid: 1000,
         subuid: vec![(100_000, 65536)],
@@ -62,6 +63,7 @@ fn spec(host: &HostFacts) -> SandboxSpec {
         silence_ms: None,
         timeout_ms: Some(5000),
         seccomp: vec!["base".to_owned()],
+        landlock: Vec::new(),
         linux32: false,
         keep_session: false,
     }

@@ -2,7 +2,7 @@
 //! the standard library nor nix offers as a safe call.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -45,6 +45,39 @@ pub(crate) fn clone_process(flags: CloneFlags, child: impl FnMut() -> isize) -> 
     // included, so nothing it does can invalidate memory here; the program has one thread, so no
     // lock can be held by a thread that does not exist in the child.
     unsafe { nix::sched::clone(Box::new(child), &mut stack, flags, Some(Signal::SIGCHLD as i32)) }
+}
+
+/// The same, with the process in a control group of version 2 from its start, which spares the
+/// kernel moving it there (clone(2), CLONE_INTO_CGROUP).
+///
+/// # Errors
+///
+/// Those of clone(2). ENOSYS before Linux 5.3, E2BIG or EINVAL before 5.7.
+pub(crate) fn clone_into_group(
+    flags: CloneFlags,
+    group: BorrowedFd<'_>,
+    mut child: impl FnMut() -> isize,
+) -> nix::Result<Pid> {
+    /// linux/sched.h; the constant of libc is too narrow.
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    // SAFETY: clone_args is plain data for which all zeros is a valid value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = flags.bits() as u64 | CLONE_INTO_CGROUP;
+    args.exit_signal = libc::SIGCHLD as u64;
+    args.cgroup = group.as_raw_fd() as u64;
+    // SAFETY: as for `clone_process`; without a stack of its own the child goes on on its copy of
+    // this one. The kernel reads `args`, whose size it is told.
+    let result = unsafe {
+        libc::syscall(libc::SYS_clone3, &raw const args, std::mem::size_of::<libc::clone_args>())
+    };
+    match Errno::result(result)? {
+        0 => {
+            let status = child();
+            // SAFETY: ends this process without running what the parent registered for its end.
+            unsafe { libc::_exit(status as i32) }
+        }
+        pid => Ok(Pid::from_raw(pid as libc::pid_t)),
+    }
 }
 
 /// fork(2) of a single-threaded program.
@@ -96,6 +129,21 @@ pub(crate) fn install_filter(instructions: &[u64]) -> nix::Result<()> {
         )
     };
     Errno::result(result).map(drop)
+}
+
+/// Version of the kernel's Landlock interface; 0 if it has none or it is turned off.
+pub(crate) fn landlock_version() -> u32 {
+    const LANDLOCK_CREATE_RULESET_VERSION: libc::c_ulong = 1;
+    // SAFETY: with this flag the call takes no structure, and gives a number.
+    let version = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<libc::c_void>(),
+            0 as libc::size_t,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        )
+    };
+    u32::try_from(version).unwrap_or(0)
 }
 
 /// Sets the loopback interface of this network namespace up (netdevice(7)).
