@@ -10,10 +10,12 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +23,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("ALBS_NODE_VM_CACHE") or "/var/cache/albs-node/vm")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-# Of the guests, the emulators and the cross compilers.
+# Of the emulators, of the cross compilers, and of guests of other architectures.
 SUITE = "trixie"
 # Part of every stamp: raise it when what is made changes without its arguments.
-RECIPE = 1
+RECIPE = 2
 
 # What a guest needs to be one, and what the tests run inside.
 GUEST = """bash busybox-static coreutils grep iproute2 kmod libcap2-bin libseccomp2 mount passwd procps sed
@@ -94,14 +96,17 @@ def locked() -> Iterator[None]:
 
 
 def made(name: str, recipe: list[object], make: Callable[[Path], None]) -> Path:
-    """A directory of the cache, made by `make` unless it is there and its stamp fits."""
-    place = CACHE / name
-    stamp = hashlib.sha256(repr([RECIPE, recipe]).encode()).hexdigest()
-    fits = lambda: (place / "stamp").is_file() and (place / "stamp").read_text() == stamp  # noqa: E731
-    if fits():
+    """A directory of the cache, made by `make` unless it is there.
+
+    Its name tells the recipe, since another tree on this machine may use another one meanwhile.
+    """
+    stamp = hashlib.sha256(repr([RECIPE, recipe]).encode()).hexdigest()[:12]
+    place = CACHE / f"{name}.{stamp}"
+    if place.is_dir():
+        os.utime(place)
         return place
     with locked():
-        if fits():
+        if place.is_dir():
             return place
         say(f"making {name}")
         if os.geteuid() != 0:
@@ -109,7 +114,7 @@ def made(name: str, recipe: list[object], make: Callable[[Path], None]) -> Path:
         run([str(HERE.parent / "deps"), "vm"], "installing what making guests needs")
         new = CACHE / f"{name}.new"
         shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(place, ignore_errors=True)
+        forget(name)
         new.mkdir()
         new.chmod(0o755)
         try:
@@ -117,9 +122,15 @@ def made(name: str, recipe: list[object], make: Callable[[Path], None]) -> Path:
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
-        (new / "stamp").write_text(stamp)
         new.rename(place)
     return place
+
+
+def forget(name: str) -> None:
+    """Remove what older recipes have made and nobody has used for a week."""
+    for old in CACHE.glob(f"{name}.*"):
+        if old.stat().st_mtime < time.time() - 7 * 86400:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def mirror() -> str:
@@ -166,18 +177,23 @@ def apt_download(place: Path, suite: str, architecture: str, packages: Callable[
     apt("apt-get", "-qq", "update")
     apt("apt-get", "-qq", "download", *packages(apt))
     for deb in (state / "debs").iterdir():
-        run(["dpkg-deb", "-x", str(deb), str(place)], f"unpacking {deb.name}")
+        # Not dpkg-deb -x, which would replace links to directories by directories.
+        run(["sh", "-c", 'dpkg-deb --fsys-tarfile "$1" | tar -x --keep-directory-symlink -C "$2"', "sh", str(deb), str(place)],
+            f"unpacking {deb.name}")
     shutil.rmtree(state)
 
 
 def uml(suite: str) -> Path:
-    """user-mode-linux of a suite: `usr/bin/linux.uml`, and modules."""
+    """user-mode-linux of a suite, in a root with the C library that it is made for: `usr/bin/linux.uml`, and modules."""
     def make(place: Path) -> None:
-        apt_download(place, suite, "amd64", lambda apt: ["user-mode-linux"])
-        modules = place / "usr/lib/uml/modules"
-        if not modules.is_dir():
-            modules = place / "lib/uml/modules"
-        (place / "modules").symlink_to(modules.relative_to(place))
+        # Where a suite's packages have no merged /usr, theirs are unpacked through the same links.
+        for name in ("lib", "lib64"):
+            (place / "usr" / name).mkdir(parents=True, exist_ok=True)
+            (place / name).symlink_to(f"usr/{name}")
+        for name in ("dev", "proc", "tmp", "mnt"):
+            (place / name).mkdir()
+        apt_download(place, suite, "amd64", lambda apt: ["user-mode-linux", "libc6"])
+        (place / "modules").symlink_to("usr/lib/uml/modules")
     return made(f"uml-{suite}", [suite], make)
 
 
@@ -204,17 +220,24 @@ def kernel(arch: str, suite: str, variant: str) -> Path:
     return made(f"kernel-{suite}-{name}", [suite, arch, variant], make)
 
 
-def debian(place: Path, architectures: list[str], packages: list[str], variant: str = "minbase") -> None:
+def debian(place: Path, architectures: list[str], packages: list[str], variant: str = "minbase",
+           suite: str = SUITE) -> None:
     """Make a Debian root."""
     options = place.with_suffix(".apt.conf")
     options.write_text("\n".join([*apt_lines(), ""]))
     try:
         run(["mmdebstrap", "--quiet", "--mode=root", f"--variant={variant}", f"--architectures={','.join(architectures)}",
              f"--keyring={KEYRING}", f"--include={','.join(packages)}", f"--aptopt={options}",
-             *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEAN), SUITE, str(place), mirror()],
-            f"making a Debian {SUITE} root")
+             *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEAN), suite, str(place), mirror()],
+            f"making a Debian {suite} root")
     finally:
         options.unlink()
+
+
+def own_suite() -> str:
+    """This machine's Debian, whose dnf is known to build what the local distribution is made of."""
+    release = platform.freedesktop_os_release()
+    return release["VERSION_CODENAME"] if release["ID"] == "debian" else SUITE
 
 
 def guest(arch: str) -> Path:
@@ -223,19 +246,20 @@ def guest(arch: str) -> Path:
     # No program of a foreign architecture runs here: its packages are unpacked and not configured.
     native = arch == os.uname().machine
     packages = f"{GUEST} {SYSTEMD} {BUILDS}".split() if native else GUEST.split()
+    suite = own_suite() if native else SUITE
     files = {path.name: path.read_bytes() for path in sorted((HERE / "image").iterdir())}
 
     def make(place: Path) -> None:
         root = place / "root"
         root.mkdir()
-        debian(root, [about.debian], packages, "minbase" if native else "extract")
+        debian(root, [about.debian], packages, "minbase" if native else "extract", suite)
         furnish(root, files)
         disk = place / "disk.ext4"
         with disk.open("w") as file:
             file.truncate(6 << 30)
         run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum", "-E", "lazy_itable_init=1",
              "-d", str(root), str(disk)], "making a disk of the guest's root")
-    return made(f"guest-{arch}", [arch, packages, files], make)
+    return made(f"guest-{arch}", [arch, suite, packages, files], make)
 
 
 def furnish(root: Path, files: dict[str, bytes]) -> None:

@@ -16,6 +16,8 @@ use crate::spec::Limits;
 const SUPERVISOR: &str = "albs-node-supervisor";
 /// Controllers that are handed to the sandboxes where they exist.
 const WANTED: [&str; 4] = ["memory", "pids", "cpu", "io"];
+/// How often processes are moved before the group counts as somebody else's.
+const MOVES: u32 = 20;
 /// Period of the processor quota in µs; the kernel's default.
 const PERIOD_US: u64 = 100_000;
 
@@ -117,7 +119,17 @@ pub(super) fn prepare(own: &Path, may_move: bool) -> Result<PathBuf, CgroupError
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             result => attempt("make the control group", &aside, result)?,
         }
-        move_processes(&base, &aside, may_move)?;
+        // Others who start in the group at this moment may have got children meanwhile, which are
+        // not among those that were moved.
+        for _ in 0..MOVES {
+            move_processes(&base, &aside, may_move)?;
+            match fs::write(&control, missing.join(" ")) {
+                Err(error) if may_move && error.raw_os_error() == Some(libc::EBUSY) => {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+                result => return attempt("enable controllers in", &control, result).map(|()| base),
+            }
+        }
     }
     attempt("enable controllers in", &control, fs::write(&control, missing.join(" ")))?;
     Ok(base)
