@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("ALBS_NODE_VM_CACHE") or "/var/cache/albs-node/vm")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # Of the emulators, of the cross compilers, and of guests of other architectures.
-SUITE = "trixie"
+SUITE = os.environ.get("ALBS_NODE_VM_SUITE") or "trixie"
 # Part of every stamp: raise it when what is made changes without its arguments.
 RECIPE = 2
 
@@ -226,7 +226,7 @@ def debian(place: Path, architectures: list[str], packages: list[str], variant: 
     options = place.with_suffix(".apt.conf")
     options.write_text("\n".join([*apt_lines(), ""]))
     try:
-        run(["mmdebstrap", "--quiet", "--mode=root", f"--variant={variant}", f"--architectures={','.join(architectures)}",
+        run(["mmdebstrap", "--mode=root", f"--variant={variant}", f"--architectures={','.join(architectures)}",
              f"--keyring={KEYRING}", f"--include={','.join(packages)}", f"--aptopt={options}",
              *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEAN), suite, str(place), mirror()],
             f"making a Debian {suite} root")
@@ -315,4 +315,4 @@ def emulators() -> Path:
     def make(place: Path) -> None:
         (place / "root").mkdir()
         debian(place / "root", ["amd64"], EMULATORS.split())
-    return made("emulators", [EMULATORS], make)
+    return made("emulators", [SUITE, EMULATORS], make)

@@ -118,7 +118,8 @@ const ATTACKS: &[Attack] = &[
     Attack {
         name: "silence",
         lines: "exec > /dev/null 2>&1; while :; do :; done",
-        options: &["--silence", "1"],
+        // Longer than anything of the build is silent on a slow machine.
+        options: &["--silence", "5"],
         end: Some((11, "was killed for its silence")),
         class: "timeout",
         by_cgroups: false,
