@@ -46,11 +46,13 @@ fn directories(mode: Mode) {
 fn files(mode: Mode) {
     let fixture = fixture();
     let file = fixture.shared.join("file").display().to_string();
-    let script = "cat /tmp/one; ls /tmp; echo more >> /tmp/one";
-    let done = Run::new(mode).bind(format!("{file}:/tmp/one")).shell(script);
+    // Not in /tmp: where fs.protected_regular is set, O_CREAT of another user's file is refused in
+    // sticky directories.
+    let script = "cat /run/one; ls /run; echo more >> /run/one";
+    let done = Run::new(mode).bind(format!("{file}:/run/one")).shell(script);
     assert_eq!((done.code(), done.text().as_str()), (0, "contentone"), "{done:?}");
     assert_eq!(fs::read_to_string(&file).expect("the file"), "contentmore\n");
-    let done = Run::new(mode).bind(format!("{file}:/tmp/one:ro")).shell("echo more >> /tmp/one");
+    let done = Run::new(mode).bind(format!("{file}:/run/one:ro")).shell("echo more >> /run/one");
     assert_ne!(done.code(), 0);
     // Over something that exists.
     let done =
