@@ -37,9 +37,13 @@ pub(crate) fn plan(wanted: &[Restriction], version: u32) -> (Vec<Restriction>, E
         ([], ..) => Enforcement::Off("no restriction was asked for".to_owned()),
         (_, 0, _) => Enforcement::Off("the kernel has no Landlock".to_owned()),
         (.., []) => Enforcement::Full,
-        (.., missing) => Enforcement::Partial(format!(
-            "version {version} of the kernel's Landlock lacks: {missing:?}"
-        )),
+        (.., missing) => {
+            let reason = format!("version {version} of the kernel's Landlock lacks: {missing:?}");
+            match had.is_empty() {
+                true => Enforcement::Off(reason),
+                false => Enforcement::Partial(reason),
+            }
+        }
     };
     (had, enforcement)
 }
@@ -58,6 +62,7 @@ mod tests {
         assert!(
             matches!(enforcement, Enforcement::Partial(why) if why.ends_with("[Signals, AbstractSockets]"))
         );
+        assert!(matches!(plan(&wanted[1..], 3).1, Enforcement::Off(_)));
         assert!(matches!(plan(&wanted, 0), (had, Enforcement::Off(_)) if had.is_empty()));
         assert!(matches!(plan(&[], 7).1, Enforcement::Off(_)));
     }

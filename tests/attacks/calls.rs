@@ -109,6 +109,15 @@ fn attempts(kind: Kind) {
             (*what, *attempt, if kind == Kind::NoSubids { *single } else { *range })
         })
         .collect();
+    // With one id it is a process of the same user, which Landlock keeps out of reach where it can.
+    // Otherwise the signal arrives, and the kernel drops it: nothing inside can kill pid 1.
+    if sandbox::HostFacts::probe().landlock >= 6 {
+        for (_, _, answer) in
+            expected.iter_mut().filter(|(_, call, _)| call.starts_with("kill-pid1"))
+        {
+            *answer = "EPERM";
+        }
+    }
     expected.push(("a service on the host's loopback", &tcp, "ECONNREFUSED"));
     expected.push(("an abstract socket of the host", &unix, "ECONNREFUSED"));
 
