@@ -18,12 +18,15 @@ pub enum Restriction {
     AbstractSockets,
 }
 
+/// The first version of the kernel's interface that has all of them.
+pub const COMPLETE: u32 = 6;
+
 impl Restriction {
     /// The first version of the kernel's interface that has it.
     fn since(self) -> u32 {
         match self {
             Restriction::Devices => 1,
-            Restriction::Signals | Restriction::AbstractSockets => 6,
+            Restriction::Signals | Restriction::AbstractSockets => COMPLETE,
         }
     }
 }

@@ -18,22 +18,19 @@ pub fn visible_paths(options: &MockOptions) -> Vec<PathBuf> {
         true => options.network.certificates.iter().map(|(_, inside)| inside.as_str()).collect(),
         false => Vec::new(),
     };
-    for line in enabled_lines(&options.dnf_conf) {
-        let (option, value) = line.split_once('=').unwrap_or(("", line));
-        for word in value.split([' ', ',', '\t']).filter(|word| !word.is_empty()) {
-            let path = match word.strip_prefix("file://") {
-                Some(path) => path,
-                None if PATH_OPTIONS.contains(&option.trim()) && word.starts_with('/') => word,
-                None => continue,
-            };
-            let path = with_variables(options, path);
-            if shown.contains(&path.as_str()) {
-                continue;
-            }
-            let path = PathBuf::from(path);
-            if path.is_absolute() && !paths.contains(&path) {
-                paths.push(path);
-            }
+    for (option, word) in enabled_words(&options.dnf_conf) {
+        let path = match word.strip_prefix("file://") {
+            Some(path) => path,
+            None if PATH_OPTIONS.contains(&option) && word.starts_with('/') => word,
+            None => continue,
+        };
+        let path = with_variables(options, path);
+        if shown.contains(&path.as_str()) {
+            continue;
+        }
+        let path = PathBuf::from(path);
+        if path.is_absolute() && !paths.contains(&path) {
+            paths.push(path);
         }
     }
     paths
@@ -42,12 +39,8 @@ pub fn visible_paths(options: &MockOptions) -> Vec<PathBuf> {
 /// TCP ports of this host's loopback interface at which the configuration's repositories and
 /// proxies are.
 pub fn host_ports(options: &MockOptions) -> Vec<u16> {
-    let words = enabled_lines(&options.dnf_conf).into_iter().flat_map(|line| {
-        let (_, value) = line.split_once('=').unwrap_or(("", line));
-        value.split([' ', ',', '\t'])
-    });
-    let words = words.map(|word| with_variables(options, word));
-    let mut ports: Vec<u16> = words
+    let mut ports: Vec<u16> = enabled_words(&options.dnf_conf)
+        .map(|(_, word)| with_variables(options, word))
         .chain(options.network.proxies.values().cloned())
         .filter_map(|address| host_port(&address))
         .collect();
@@ -64,6 +57,16 @@ fn host_port(address: &str) -> Option<u16> {
         host => host.parse().is_ok_and(|address: IpAddr| address.is_loopback()),
     };
     is_host.then(|| url.port_or_known_default()).flatten()
+}
+
+/// The words of the values of enabled lines, each with its option; of a line that goes on with the
+/// value of an earlier one, the option is empty.
+fn enabled_words(conf: &str) -> impl Iterator<Item = (&str, &str)> {
+    enabled_lines(conf).into_iter().flat_map(|line| {
+        let (option, value) = line.split_once('=').unwrap_or(("", line));
+        let words = value.split([' ', ',', '\t']).filter(|word| !word.is_empty());
+        words.map(move |word| (option.trim(), word))
+    })
 }
 
 /// The lines of a configuration without remarks and without repositories that are turned off.

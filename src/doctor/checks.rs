@@ -125,13 +125,11 @@ fn control_groups(facts: &Facts) -> Check {
 }
 
 fn landlock(facts: &Facts) -> Check {
-    // The first version that keeps signals and sockets inside.
-    const COMPLETE: u32 = 6;
     let name = "landlock";
     let version = facts.host.landlock;
     let check = ok(name, format!("version {version} of the kernel's interface"));
     match version {
-        COMPLETE.. => check,
+        sandbox::landlock::COMPLETE.. => check,
         0 => Check {
             state: State::Limited,
             found: "the kernel has none".to_owned(),
