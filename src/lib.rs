@@ -2,7 +2,8 @@
 //!
 //! `cli` parses and prints; `build` is the one pipeline; `buildroot` and `source` feed it;
 //! `mock_config` reads mock's configs, `task` those of albs-web-server; `image` gets the images
-//! that roots start from. Everything untrusted runs inside the crate `sandbox`.
+//! that roots start from; `config` reads the node's own, `server` and `upload` talk to
+//! albs-web-server and Pulp. Everything untrusted runs inside the crate `sandbox`.
 
 #![forbid(unsafe_code)]
 
@@ -10,13 +11,20 @@ pub mod build;
 pub mod buildroot;
 pub mod checksum;
 pub mod cli;
+pub mod config;
 pub mod doctor;
 pub mod helper;
+pub mod http;
 pub mod image;
 pub mod mock_config;
+mod nearest;
 pub mod profile;
 pub mod resources;
+pub mod retry;
 pub mod run;
+pub mod secret;
+pub mod server;
 pub mod source;
 pub mod task;
+pub mod upload;
 pub mod verdict;

@@ -8,6 +8,7 @@ mod doctor;
 mod error;
 mod limits;
 mod memory;
+mod node_config;
 mod output;
 mod root;
 mod sandbox_run;
@@ -53,6 +54,7 @@ fn run(args: &args::Args) -> Result<u8, CliError> {
         Command::Install(args) => root::install(args),
         Command::Clean(args) => clean::run(args),
         Command::Config { command } => config::run(command),
+        Command::ConfigCheck(args) => node_config::check(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Limits { command: LimitsCommand::Show(args) } => limits::show(args),
         Command::Usage(args) => usage::run(args),

@@ -128,7 +128,9 @@ impl Registry {
         }
         // On this machine registries without TLS are usual.
         match secure.client.get(format!("https://{host}/v2/")).send() {
-            Err(error) if error.is_connect() && !has_wrong_certificate(&error) => registry("http"),
+            Err(error) if error.is_connect() && !crate::http::is_certificate(&error) => {
+                registry("http")
+            }
             _ => Ok(secure),
         }
     }
@@ -207,10 +209,9 @@ fn client(access: &Access, secure: bool) -> Result<Client, RegistryError> {
     ) -> RegistryError {
         RegistryError::Setup { what: what.into(), source: source.into() }
     }
-    // Whoever comes first; it is always the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::http::install_provider();
     let mut builder = Client::builder()
-        .user_agent(concat!("albs-node/", env!("CARGO_PKG_VERSION")))
+        .user_agent(crate::http::USER_AGENT)
         .connect_timeout(Duration::from_secs(20))
         .https_only(secure);
     for path in &access.certificates {
@@ -236,17 +237,6 @@ fn client(access: &Access, secure: bool) -> Result<Client, RegistryError> {
 fn is_loopback(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     name == "localhost" || name.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Whether somebody answered by TLS, but could not prove to be who is wanted.
-fn has_wrong_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
-    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-        return true;
-    }
-    // What is inside an error of input and output is not its source.
-    let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let inside = inside.map(|error| error as &(dyn std::error::Error + 'static));
-    inside.or_else(|| error.source()).is_some_and(has_wrong_certificate)
 }
 
 /// Where a token is to be had: `Bearer realm="…",service="…",scope="…"`.

@@ -4,10 +4,10 @@ use super::defaults::defaults;
 use super::error::ConfigError;
 use super::load::LoadedConfig;
 use super::map::Key;
-use super::nearest::nearest;
 use super::repositories::{Section, flag, sections};
 use super::source::Location;
 use super::value::Value;
+use crate::nearest::nearest;
 
 /// Options that mock knows but has no default for, and those it fills in itself.
 const WITHOUT_DEFAULT: &[&str] = &[

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::builtin;
 use super::error::{ConfigError, ErrorKind};
 use super::list::names_in;
-use super::nearest::nearest;
 use super::source::Origin;
+use crate::nearest::nearest;
 
 /// A file larger than this is not a config.
 const MAX_BYTES: u64 = 1 << 20;

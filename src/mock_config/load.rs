@@ -9,12 +9,12 @@ use super::files::{Found, Library};
 use super::host::HostView;
 use super::include::Includer;
 use super::map::{Key, OrderedMap};
-use super::nearest::nearest;
 use super::options::MockOptions;
 use super::source::{Location, Note, Origin, SourceMap};
 use super::template::{Expander, Failure, Reason, explain};
 use super::value::Value;
 use super::{fill, overrides, parse, write};
+use crate::nearest::nearest;
 
 /// What to load, and everything the result may depend on.
 #[derive(Debug, Clone)]

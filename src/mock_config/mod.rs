@@ -25,7 +25,6 @@ mod literal;
 mod load;
 mod map;
 mod modules;
-mod nearest;
 mod options;
 mod overrides;
 mod parse;

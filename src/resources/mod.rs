@@ -94,6 +94,12 @@ impl Resource {
         }
     }
 
+    /// Whether a host has an amount of it, of which a limit can be a share.
+    pub fn has_share(self) -> bool {
+        use Resource::{Cpus, Disk, Inodes, Memory, MemoryHigh, Swap};
+        matches!(self, Memory | MemoryHigh | Swap | Cpus | Disk | Inodes)
+    }
+
     /// What its numbers mean.
     pub fn unit(self) -> Unit {
         match self {

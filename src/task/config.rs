@@ -163,8 +163,9 @@ impl TaskConfig {
         if data.mock.get("rpmautospec_enable").is_some_and(truth) {
             self.set(&["plugin_conf", "rpmautospec_enable"], Value::Bool(true));
         }
-        if let Some(logs) = data.custom_logs.as_ref().filter(|logs| !logs.is_empty()) {
-            let regexes = logs.iter().map(|regex| Value::from(regex.as_str())).collect();
+        if !data.custom_logs.is_empty() {
+            let regexes =
+                data.custom_logs.iter().map(|regex| Value::from(regex.as_str())).collect();
             self.set(&["plugin_conf", "chroot_scan_enable"], Value::Bool(true));
             self.set(&["plugin_conf", "chroot_scan_opts", "regexes"], Value::List(regexes));
             self.set(&["plugin_conf", "chroot_scan_opts", "only_failed"], Value::Bool(false));

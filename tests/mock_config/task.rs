@@ -19,7 +19,8 @@ fn samples() -> Vec<(String, Task)> {
         .iter()
         .map(|file| {
             let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-            (name, serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap())
+            let json = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+            (name, Task::from_json(&json).unwrap())
         })
         .collect()
 }
@@ -98,7 +99,7 @@ fn task(data: Json, repositories: Json) -> Task {
         "platform": {"name": "AlmaLinux-9", "data": data},
         "repositories": repositories, "something_new": {"a": [1]},
     });
-    serde_json::from_value(task).unwrap()
+    Task::from_json(&task).unwrap()
 }
 
 #[test]

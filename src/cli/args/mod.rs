@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 mod limits;
+mod node;
 
 pub(super) use limits::{LimitArgs, LimitsCommand, LimitsShow, ResourceArgs, Usage};
+pub(super) use node::{ConfigCheck as NodeConfigCheck, NodeArgs};
 
 use super::size;
 
@@ -35,6 +37,9 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Check the config of the build node, build_node.yml, and print what counts. Exit status 3 if
+    /// the node could not start with it.
+    ConfigCheck(NodeConfigCheck),
     /// Look at what of this host matters for builds, and how to get what is missing. Exit status 1
     /// if nothing can be built.
     Doctor(Doctor),

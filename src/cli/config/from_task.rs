@@ -12,11 +12,13 @@ use crate::verdict::status;
 
 pub(super) fn run(args: &ConfigFromTask) -> Result<u8, CliError> {
     let text = read(&args.task)?;
-    let task: Task = serde_json::from_str(&text).map_err(|error| {
-        let message = format!("{} is not a build task: {error}", args.task.display());
+    let is_none = |what: String| {
+        let message = format!("{} is not a build task: {what}", args.task.display());
         let hint = "a task is the answer of build_node/get_task, as one JSON object";
         CliError::new(status::CONFIG, message, Some(hint.to_owned()))
-    })?;
+    };
+    let json = serde_json::from_str(&text).map_err(|error| is_none(error.to_string()))?;
+    let task = Task::from_json(&json).map_err(|error| is_none(error.to_string()))?;
     let arch = match &args.arch {
         Some(arch) => arch.clone(),
         None => this_host()?.arch,

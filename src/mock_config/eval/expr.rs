@@ -8,8 +8,8 @@ use crate::mock_config::ast::{Expr, ExprKind};
 use crate::mock_config::error::{ErrorKind, Fault, Outcome};
 use crate::mock_config::map::{Key, OrderedMap};
 use crate::mock_config::modules;
-use crate::mock_config::nearest::nearest;
 use crate::mock_config::source::Span;
+use crate::nearest::nearest;
 
 /// Modules that configs are seen to use, for a better word than "not defined".
 const MODULES: &[&str] = &[

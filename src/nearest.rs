@@ -1,7 +1,7 @@
 //! Finding what somebody probably meant.
 
 /// The candidates nearest to a name, best first, at most `most` of them and none that is far off.
-pub(super) fn nearest<'a>(
+pub fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
     most: usize,
