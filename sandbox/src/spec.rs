@@ -79,7 +79,8 @@ pub enum Root {
         /// Whether it and all mounts below are read-only.
         read_only: bool,
     },
-    /// Overlay layers. Writes go to `upper`; `work` must be an empty directory beside it.
+    /// Overlay layers. Writes go to `upper`; `work` must be an empty directory beside it. Both are
+    /// made if they are missing, so that they belong to the sandbox.
     Overlay {
         /// Read-only layers, the lowest first.
         layers: Vec<PathBuf>,
@@ -283,6 +284,23 @@ pub struct Limits {
     /// everybody has otherwise.
     #[serde(default)]
     pub cpu_weight: Option<Limit<u64>>,
+    /// How fast one disk may be read and written.
+    #[serde(default)]
+    pub io: IoLimits,
+}
+
+/// How fast a disk may be read and written.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IoLimits {
+    /// The whole disk as `MAJOR:MINOR`, as [`crate::cgroup::disk_below`] finds it; without it,
+    /// nothing can be limited.
+    pub disk: Option<String>,
+    /// Bytes read in a second.
+    pub read_bytes: Option<Limit<u64>>,
+    /// Bytes written in a second. Version 1 of control groups sees only what is written past the
+    /// page cache.
+    pub write_bytes: Option<Limit<u64>>,
 }
 
 /// A limit and what happens when this host cannot enforce it.
@@ -305,7 +323,13 @@ pub fn no_core_dumps() -> BTreeMap<String, u64> {
 impl Limits {
     /// Whether there is any limit.
     pub fn any(&self) -> bool {
-        *self != Limits::default()
+        let Limits { memory_bytes, memory_high_bytes, swap_bytes, pids, cpus, cpu_weight, io } =
+            self;
+        [memory_bytes, memory_high_bytes, swap_bytes, pids, cpu_weight]
+            .into_iter()
+            .chain([&io.read_bytes, &io.write_bytes])
+            .any(Option::is_some)
+            || cpus.is_some()
     }
 }
 

@@ -132,7 +132,7 @@ fn with_root<T>(
     let setup = Setup::new(common, StoreUse::Make)?;
     let cancel = Cancel::default();
     let signals = signals::cancel(cancel.clone());
-    let runner = setup.runner(cancel, sink(common), Logs::none());
+    let runner = setup.runner(&Limits::default(), cancel, sink(common), Logs::none());
     let env = setup.env(&runner, &Limits::default());
     let root =
         runner.stage(Stage::Bootstrap, "chroot init", |stage| bootstrap::ensure(&env, stage))?;

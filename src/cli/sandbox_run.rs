@@ -9,6 +9,7 @@ use sandbox::{Exit, HostFacts, IdMapping, Sandbox, SandboxError, SandboxSpec};
 use super::args::{Net, SandboxRun};
 use super::error::CliError;
 use super::output::{complain, print};
+use super::setup::host_with_groups;
 use super::signals;
 use crate::verdict::status::COMMAND_LINE;
 
@@ -20,12 +21,13 @@ const TIMED_OUT: u8 = 124;
 const KILLED: u8 = 137;
 
 pub(super) fn run(args: &SandboxRun) -> Result<u8, CliError> {
-    let host = HostFacts::probe();
+    let mut host = HostFacts::probe();
     let spec = spec(args, &host)?;
     if args.plan {
         return print_plan(&spec, &host);
     }
     if spec.limits.any() {
+        host = host_with_groups();
         sandbox::cgroup::sweep(&host.cgroup);
     }
     let sandbox = Sandbox::spawn(&spec, &host).map_err(could_not_start)?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sandbox::HostFacts;
+use sandbox::cgroup::Obtained;
 use sandbox::spec::{Limits, User};
 
 use super::args::{Common, StoreArgs};
@@ -56,7 +57,10 @@ pub(super) enum StoreUse {
 
 impl Setup {
     pub(super) fn new(common: &Common, store_use: StoreUse) -> Result<Setup, CliError> {
-        let host = HostFacts::probe();
+        let host = match store_use {
+            StoreUse::Make => host_with_groups(),
+            StoreUse::Look => HostFacts::probe(),
+        };
         let view = host_view(&host)?;
         let watch = MemoryWatch::start();
         let config = load_config(common, view.clone())?;
@@ -129,8 +133,9 @@ impl Setup {
         Ok(Setup { options, store, context, host_manager, bootstrap, program, visible, key })
     }
 
-    pub(super) fn runner(&self, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
-        Runner::new(self.context.host.clone(), cancel, sink, logs)
+    /// What runs sandboxes; together they have these limits.
+    pub(super) fn runner(&self, limits: &Limits, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
+        Runner::new(self.context.host.clone(), limits, cancel, sink, logs)
     }
 
     /// What works on buildroots, with these limits on each stage.
@@ -151,6 +156,19 @@ impl Setup {
             Box::new(Env { is_bootstrap: true, ..env(options, key, None) })
         });
         env(&self.options, &self.key, bootstrap)
+    }
+}
+
+/// The host, after this process has got a control group that it may divide, if it had none.
+pub(super) fn host_with_groups() -> HostFacts {
+    let host = HostFacts::probe();
+    match sandbox::cgroup::obtain(&host.cgroup) {
+        Obtained::NotAsked => host,
+        Obtained::Scope(_) => HostFacts::probe(),
+        Obtained::Refused(why) => {
+            note(format_args!("systemd gave no control group for limits: {why}"));
+            host
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod checks;
 
 use std::path::{Path, PathBuf};
 
+use sandbox::cgroup::Obtained;
 use sandbox::spec::{Limits, Mount, Namespaces, Network, Root, Stdio, User};
 use sandbox::{Exit, HostFacts, IdMapping, Sandbox, SandboxSpec};
 use serde::Serialize;
@@ -67,7 +68,11 @@ pub struct Facts {
 impl Facts {
     /// Looks at this host. `store` is where buildroots are, or will be.
     pub fn probe(store: &Path) -> Facts {
-        let host = HostFacts::probe();
+        let mut host = HostFacts::probe();
+        // As builds do.
+        if let Obtained::Scope(_) = sandbox::cgroup::obtain(&host.cgroup) {
+            host = HostFacts::probe();
+        }
         let there = store.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
         let sandbox = try_sandbox(&host, &[]).err();
         let overlay = match &sandbox {

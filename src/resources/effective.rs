@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sandbox::spec::{Limit, Limits};
+use sandbox::spec::{IoLimits, Limit, Limits};
 use serde::Serialize;
 
 use super::{Class, Policy, Resource, ResourceError, Unit};
 
 /// What shares are shares of.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HostSize {
     /// Memory in bytes.
     pub memory_bytes: u64,
@@ -19,6 +19,8 @@ pub struct HostSize {
     pub disk_bytes: u64,
     /// Free inodes there.
     pub inodes: u64,
+    /// The disk where builds write, as `MAJOR:MINOR`, if it is one.
+    pub disk: Option<String>,
     /// Builds that run at a time.
     pub slots: u32,
 }
@@ -34,6 +36,7 @@ impl HostSize {
             disk_bytes: disk
                 .map_or(0, |disk| disk.blocks_available().saturating_mul(disk.fragment_size())),
             inodes: disk.map_or(0, |disk| disk.files_available()),
+            disk: sandbox::cgroup::disk_below(place),
             slots,
         }
     }
@@ -78,6 +81,9 @@ pub struct Effective {
     pub class_from: String,
     /// Whether rpmbuild is tried once more, with half the jobs, when memory ran out.
     pub retry_after_oom: bool,
+    /// The disk whose reading and writing is limited, as `MAJOR:MINOR`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
     /// The limits.
     pub settings: BTreeMap<Resource, Setting>,
 }
@@ -123,6 +129,7 @@ pub fn effective(
         class: class.to_owned(),
         class_from,
         retry_after_oom: retry.unwrap_or(false),
+        disk: host.disk.clone(),
         settings,
     })
 }
@@ -208,6 +215,11 @@ impl Effective {
                 Some(Limit { value: setting.number?, required: setting.required })
             }),
             cpu_weight: limit(Resource::CpuWeight),
+            io: IoLimits {
+                disk: self.disk.clone(),
+                read_bytes: limit(Resource::IoRead),
+                write_bytes: limit(Resource::IoWrite),
+            },
         }
     }
 

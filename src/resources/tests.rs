@@ -1,6 +1,7 @@
 use super::*;
 
 const HOST: HostSize = HostSize {
+    disk: None,
     memory_bytes: 16 << 30,
     cpus: 8,
     disk_bytes: 100 << 30,

@@ -1,11 +1,13 @@
 //! Limits of classes and of the command line, and the bill.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
 use crate::case::Case;
-use crate::fixture::Kind;
+use crate::fixture::{Kind, skip};
 
 fn spec(case: &Case, build: &str) -> String {
     let text = format!(
@@ -146,4 +148,69 @@ while test $i -lt 400; do head -c 1M /dev/urandom > hidden/$i; i=$((i + 1)); don
         assert_eq!(case.outcome("result")["verdict"]["class"], "resource");
         case.nothing_left();
     }
+}
+
+/// Directories of control groups whose name ends like this, below a directory.
+fn groups(below: &Path, end: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(below).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            if name.starts_with("albs-node.") && name.ends_with(end) {
+                found.push(entry.path());
+            } else {
+                found.extend(groups(&entry.path(), end));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_stages_of_a_build_have_groups_in_one() {
+    let Some(case) = Case::shared(Kind::own(), "groups") else { return };
+    let mount = Path::new("/sys/fs/cgroup");
+    let waits = spec(&case, "sleep 3");
+    let is_over = AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut seen = Vec::new();
+            while !is_over.load(Ordering::Relaxed) {
+                for outer in groups(mount, ".build") {
+                    let pids = std::fs::read_to_string(outer.join("pids.max")).unwrap_or_default();
+                    // Ours, not that of another test.
+                    if pids.trim() == "4322" {
+                        seen.extend(groups(&outer, ".rpmbuild"));
+                    }
+                }
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            seen
+        });
+        let run = build(&case, &waits, &["--pids", "4321"]);
+        is_over.store(true, Ordering::Relaxed);
+        run.succeeds();
+        watching.join().unwrap()
+    });
+    assert!(!seen.is_empty(), "no group of a stage inside that of the build");
+    let left: Vec<_> = seen.iter().filter(|group| group.parent().unwrap().exists()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    case.nothing_left();
+}
+
+#[test]
+fn the_speed_of_the_disk_is_limited() {
+    let Some(case) = Case::shared(Kind::own(), "speed") else { return };
+    let copies = "dd if=/dev/zero of=file bs=1M count=3 oflag=direct";
+    let seconds = || case.outcome("result")["stages"][3]["seconds"].as_f64().unwrap();
+    build(&case, &spec(&case, copies), &[]).succeeds();
+    let unlimited = seconds();
+    let run = build(&case, &spec(&case, copies), &["--io-write", "1M"]);
+    if run.stderr.contains("the disk of the builds is not known") {
+        return skip("what is below the tests' directory is no disk");
+    }
+    run.succeeds();
+    // The last mebibyte may be on its way when dd ends.
+    assert!(seconds() > unlimited + 1.5, "{} s, {unlimited} s without limit", seconds());
+    case.nothing_left();
 }

@@ -126,6 +126,8 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
         // Nobody else is left to do it.
         for dir in &launch.cgroup_dirs {
             let _ = crate::cgroup::remove_dir(dir);
+            // The last one of a build takes away what was around all of them.
+            let _ = crate::cgroup::subtree_of(dir).map(std::fs::remove_dir);
         }
         return Ok(());
     }

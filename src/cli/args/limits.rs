@@ -37,6 +37,12 @@ pub(in crate::cli) struct ResourceArgs {
     /// Kill rpmbuild when it has written nothing for this time; 0 is no limit.
     #[arg(long, value_name = "SECS", value_parser = size::parse_timeout)]
     pub(in crate::cli) silence: Option<u64>,
+    /// Limit on what every stage reads from the disk in a second, in bytes, or with K, M, G, T.
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(in crate::cli) io_read: Option<u64>,
+    /// Limit on what every stage writes to the disk in a second, in bytes, or with K, M, G, T.
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(in crate::cli) io_write: Option<u64>,
     /// Limit on what rpmbuild writes in bytes, or with K, M, G, T.
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(in crate::cli) disk: Option<u64>,
