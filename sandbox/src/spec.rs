@@ -88,6 +88,10 @@ pub enum Root {
         upper: PathBuf,
         /// Scratch directory of overlayfs, on the file system of `upper`.
         work: PathBuf,
+        /// Whether what is written need not survive a crash of the host: nothing waits for the
+        /// disk then, from kernel 5.10 on.
+        #[serde(default)]
+        volatile: bool,
     },
     /// An empty tmpfs, to be filled by mounts.
     Empty {
@@ -120,6 +124,10 @@ pub enum Mount {
         upper: PathBuf,
         /// Scratch directory of overlayfs, on the file system of `upper`.
         work: PathBuf,
+        /// Whether what is written need not survive a crash of the host: nothing waits for the
+        /// disk then, from kernel 5.10 on.
+        #[serde(default)]
+        volatile: bool,
     },
     /// A private, empty, writable file system in memory.
     Tmpfs {

@@ -97,13 +97,13 @@ pub enum Op {
     /// A host directory becomes the root.
     RootBind { source: usize, read_only: bool },
     /// Overlay layers become the root; lowest layer first.
-    RootOverlay { layers: Vec<usize>, upper: usize, work: usize },
+    RootOverlay { layers: Vec<usize>, upper: Child, work: Child, volatile: bool },
     /// An empty tmpfs becomes the root.
     RootTmpfs { size_bytes: u64 },
     /// Bind mount of a host path with everything below it.
     Bind { source: usize, at: PathBuf, read_only: bool },
     /// Overlay layers at a place inside; lowest layer first.
-    Overlay { at: PathBuf, layers: Vec<usize>, upper: usize, work: usize },
+    Overlay { at: PathBuf, layers: Vec<usize>, upper: Child, work: Child, volatile: bool },
     /// Read-only bind mount of a path inside over itself.
     ReadOnly { at: PathBuf },
     /// New tmpfs.
@@ -130,24 +130,43 @@ pub enum Op {
     Close { prefix: Prefix },
 }
 
+/// A directory in one of [`Launch::sources`], made if it is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Child {
+    /// Index of the directory that it is in.
+    pub source: usize,
+    /// Its name.
+    pub name: PathBuf,
+}
+
+impl fmt::Display for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.source, self.name.display())
+    }
+}
+
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let volatile_word = |volatile: &bool| if *volatile { ", volatile" } else { "" };
         let mode_word = |ro: &bool| if *ro { "read-only" } else { "writable" };
         match self {
             Op::RootBind { source, read_only } => {
                 write!(f, "root: bind source {source}, {}", mode_word(read_only))
             }
-            Op::RootOverlay { layers, upper, work } => {
-                write!(f, "root: overlay of sources {layers:?}, upper {upper}, work {work}")
+            Op::RootOverlay { layers, upper, work, volatile } => {
+                let word = volatile_word(volatile);
+                write!(f, "root: overlay of sources {layers:?}, upper {upper}, work {work}{word}")
             }
             Op::RootTmpfs { size_bytes } => write!(f, "root: tmpfs of {size_bytes} bytes"),
             Op::Bind { source, at, read_only } => {
                 write!(f, "bind source {source} at {}, {}", at.display(), mode_word(read_only))
             }
-            Op::Overlay { at, layers, upper, work } => write!(
+            Op::Overlay { at, layers, upper, work, volatile } => write!(
                 f,
-                "overlay at {} of sources {layers:?}, upper {upper}, work {work}",
-                at.display()
+                "overlay at {} of sources {layers:?}, upper {upper}, work {work}{}",
+                at.display(),
+                volatile_word(volatile)
             ),
             Op::ReadOnly { at } => write!(f, "make {} read-only", at.display()),
             Op::Tmpfs { at, mode, size_bytes, read_only } => {

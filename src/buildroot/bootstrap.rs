@@ -8,11 +8,12 @@ use sandbox::spec::Root as SandboxRoot;
 use serde::{Deserialize, Serialize};
 
 use super::account::{account, host_users};
+use super::disk::Size;
 use super::image::{self, Origin, Start};
 use super::sandboxes::BUILDROOT;
 use super::store::{self, Lock, LockKind, StoreError, attempt};
 use super::tools::{self, Tools};
-use super::{Env, dnf, maintenance, packages};
+use super::{Env, dnf, integrity, maintenance, packages, record};
 use crate::helper::Task;
 use crate::mock_config::{MockOptions, ModuleOptions};
 use crate::run::StageRun;
@@ -41,8 +42,12 @@ pub struct RootInfo {
     pub config: String,
     /// rpm's database in the root, as the root's own rpm has it.
     pub dbpath: String,
+    /// How much it has.
+    pub size: Size,
     /// Number of packages.
     pub packages: usize,
+    /// What is installed, as [`packages::installed`] lists it.
+    pub installed: Vec<String>,
     /// When it was made, as seconds since 1970.
     pub created: i64,
     /// Versions of the tools that made it and that it has.
@@ -89,6 +94,13 @@ pub fn ensure(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Root, Failure> {
                     discard(env, &dir);
                     reused = false;
                 }
+                continue;
+            }
+            if !integrity::is_usable(env, stage, &dir, TREE)? {
+                drop(lock);
+                let _alone = take(stage, &lock_path, LockKind::Exclusive, "buildroot")?;
+                integrity::evict(env, stage, &dir, &TREES)?;
+                reused = false;
                 continue;
             }
             let tree = dir.join(TREE);
@@ -146,7 +158,7 @@ pub(crate) fn known(env: &Env<'_>) -> Option<RootInfo> {
 }
 
 fn read_info(dir: &Path) -> Option<RootInfo> {
-    serde_json::from_slice(&fs::read(dir.join(INFO)).ok()?).ok()
+    record::read(&dir.join(INFO))
 }
 
 pub(crate) fn store_failure(stage: Stage, error: StoreError) -> Failure {
@@ -288,12 +300,14 @@ fn fill(
     let info = RootInfo {
         config: env.options.root.clone(),
         dbpath,
+        size: integrity::record(env, stage, &tree, dir)?,
         packages: installed.len(),
+        installed,
         created: jiff::Timestamp::now().as_second(),
         tools: versions(env, stage, tools, root())?,
         image: origin,
     };
-    write_info(dir, &info).map_err(|error| store_failure(stage.stage, error))
+    record::write(&dir.join(INFO), &info).map_err(|error| store_failure(stage.stage, error))
 }
 
 /// The package manager's commands that fill a new buildroot, in mock's order. A config may have
@@ -316,18 +330,6 @@ pub fn setup_commands(options: &MockOptions) -> Vec<Vec<String>> {
     }
     commands.retain(|command| !command.is_empty());
     commands
-}
-
-/// Written aside and renamed: a root with half an info would count as complete.
-fn write_info(dir: &Path, info: &RootInfo) -> Result<(), StoreError> {
-    let path = dir.join(INFO);
-    let aside = dir.join("info.json.new");
-    let write = || -> std::io::Result<()> {
-        fs::write(&aside, serde_json::to_vec_pretty(info)?)?;
-        fs::File::open(&aside)?.sync_all()?;
-        fs::rename(&aside, &path)
-    };
-    attempt("record the buildroot", &path, write())
 }
 
 /// Where the buildroot's own rpm looks for its database.

@@ -12,7 +12,7 @@ use crate::checksum;
 use crate::mock_config::{ImageOptions, Manager, ManagerOptions, MockOptions, ModuleOptions};
 
 /// Changes when what is put into roots changes in a way that the other parts do not show.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Digits of the hash in a key.
 const HASH_LENGTH: usize = 12;
@@ -120,7 +120,7 @@ pub fn is_of(key: &str, root: &str) -> bool {
 }
 
 /// The name of a config as a file name.
-fn file_name(root: &str) -> String {
+pub(super) fn file_name(root: &str) -> String {
     let name: String = root
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' })

@@ -177,7 +177,11 @@ fn request(
         source,
         resultdir,
         defines: args.defines.clone(),
-        resources: args.resources.effective(package.as_deref(), configured, setup.store.path())?,
+        resources: args.resources.effective(
+            package.as_deref(),
+            configured,
+            setup.store().path(),
+        )?,
         network: setup.options.has_network(),
     })
 }

@@ -4,16 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use sandbox::HostFacts;
-use sandbox::spec::{Limits, User};
 
 use super::args;
 use super::error::CliError;
 use super::output::print;
-use super::setup::{StoreUse, options_of, own_program, store_error, store_of};
+use super::setup::{StoreUse, maintenance_context, options_of, own_program, store_error, store_of};
+use crate::buildroot::inventory;
 use crate::buildroot::remove::{self, Removed};
-use crate::buildroot::sandboxes::{Context, HostTools};
 use crate::buildroot::store::{self, LockKind, Store};
-use crate::buildroot::view::View;
 use crate::verdict::status;
 
 pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
@@ -23,19 +21,14 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
         None => None,
     };
     let store = store_of(&args.store, options.as_ref(), &host, StoreUse::Make)?;
-    let context = Context {
-        host,
-        build_user: User::ROOT,
-        limits: Limits::default(),
-        hostname: "localhost".to_owned(),
-        view: View::default(),
-        tools: HostTools::probe(),
-    };
+    let context = maintenance_context(host);
     let program = own_program()?;
     remove::sweep(&context, &program, &store);
     let prefix = options.map(|options| options.root);
     let mut names = BTreeSet::new();
-    for dir in [store.roots(), store.sessions(), store.caches(), store.compiler_caches()] {
+    for dir in
+        [store.layers(), store.roots(), store.sessions(), store.caches(), store.compiler_caches()]
+    {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             // A lock alone is what an interrupted removal leaves.
@@ -76,6 +69,7 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
             Err(_) => error.print(),
         }
     }
+    inventory::forget_wants(&store);
     worst
 }
 

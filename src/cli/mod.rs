@@ -2,6 +2,7 @@
 
 mod args;
 mod build;
+mod buildroot;
 mod clean;
 mod config;
 mod doctor;
@@ -52,6 +53,7 @@ fn run(args: &args::Args) -> Result<u8, CliError> {
         Command::Shell(args) => root::shell(args),
         Command::Install(args) => root::install(args),
         Command::Clean(args) => clean::run(args),
+        Command::Buildroot { command } => buildroot::run(command),
         Command::Config { command } => config::run(command),
         Command::Doctor(args) => doctor::run(args),
         Command::Limits { command: LimitsCommand::Show(args) } => limits::show(args),

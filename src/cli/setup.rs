@@ -30,12 +30,13 @@ const BUILD_USER: User = User { uid: 1000, gid: 135 };
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) options: MockOptions,
-    pub(super) store: Store,
+    store: Store,
     context: Context,
     host_manager: Result<PackageManager, NoPackageManager>,
     bootstrap: Option<Bootstrap>,
     program: PathBuf,
     visible: Vec<PathBuf>,
+    parts: KeyParts,
     key: String,
 }
 
@@ -122,15 +123,36 @@ impl Setup {
             remove::sweep(&context, &program, &store);
         }
         let ids = context.ids(User::ROOT);
-        let key = |options: &MockOptions, bootstrap: Option<&str>| {
-            KeyParts::new(options, &ids, context.build_user, &visible, bootstrap).key()
+        let parts = |options: &MockOptions, bootstrap: Option<&str>| {
+            KeyParts::new(options, &ids, context.build_user, &visible, bootstrap)
         };
         let bootstrap = bootstrap.map(|options| {
-            let key = key(&options, None);
+            let key = parts(&options, None).key();
             Bootstrap { options, key }
         });
-        let key = key(&options, bootstrap.as_ref().map(|bootstrap| bootstrap.key.as_str()));
-        Ok(Setup { options, store, context, host_manager, bootstrap, program, visible, key })
+        let parts = parts(&options, bootstrap.as_ref().map(|bootstrap| bootstrap.key.as_str()));
+        let key = parts.key();
+        Ok(Setup { options, store, context, host_manager, bootstrap, program, visible, parts, key })
+    }
+
+    /// Key of the config's buildroot.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What the key is made of.
+    pub(super) fn key_parts(&self) -> &KeyParts {
+        &self.parts
+    }
+
+    /// Whether the buildroot is there.
+    pub(super) fn is_there(&self) -> bool {
+        self.store.root(&self.key).join("info.json").exists()
+    }
+
+    /// Where buildroots are.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// What runs sandboxes; together they have these limits.
@@ -156,6 +178,18 @@ impl Setup {
             Box::new(Env { is_bootstrap: true, ..env(options, key, None) })
         });
         env(&self.options, &self.key, bootstrap)
+    }
+}
+
+/// What sandboxes need that work on trees of the store, whatever config they are of.
+pub(super) fn maintenance_context(host: HostFacts) -> Context {
+    Context {
+        host,
+        build_user: User::ROOT,
+        limits: Limits::default(),
+        hostname: "localhost".to_owned(),
+        view: View::default(),
+        tools: HostTools::probe(),
     }
 }
 

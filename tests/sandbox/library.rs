@@ -159,6 +159,7 @@ fn overlay_layers() {
         layers: vec![lower.clone()],
         upper: upper.clone(),
         work,
+        volatile: false,
     });
     let (outcome, output) = run(&spec);
     assert_eq!((outcome.exit, output.as_str()), (Exit::Exited(0), "below"));

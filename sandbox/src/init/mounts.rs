@@ -18,7 +18,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::resolve::{self, Target};
 use super::{Attempt, Failure};
-use crate::wire::{Launch, Op};
+use crate::wire::{Child, Launch, Op};
 
 /// Flags of everything that is made for a sandbox.
 const SAFE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
@@ -61,8 +61,8 @@ impl<'a> Builder<'a> {
                 self.open_root()?;
                 if *read_only { self.remount_tree(self.root()?) } else { Ok(()) }
             }
-            Op::RootOverlay { layers, upper, work } => {
-                let options = self.overlay_options(layers, *upper, *work);
+            Op::RootOverlay { layers, upper, work, volatile } => {
+                let options = self.overlay_options(layers, upper, work, *volatile)?;
                 overlay(&self.launch.stage, &options)?;
                 self.open_root()
             }
@@ -80,9 +80,9 @@ impl<'a> Builder<'a> {
                     Ok(())
                 }
             }
-            Op::Overlay { at, layers, upper, work } => {
+            Op::Overlay { at, layers, upper, work, volatile } => {
                 let target = self.mount_point(at, Target::Directory(0o755))?;
-                overlay(&fd_path(&target), &self.overlay_options(layers, *upper, *work))
+                overlay(&fd_path(&target), &self.overlay_options(layers, upper, work, *volatile)?)
             }
             Op::ReadOnly { at } => {
                 let target = self.mount_point(at, Target::Existing)?;
@@ -196,18 +196,41 @@ impl<'a> Builder<'a> {
         Ok(fd)
     }
 
-    fn overlay_options(&self, layers: &[usize], upper: usize, work: usize) -> String {
-        let path = |index: &usize| {
-            self.sources.get(*index).map(fd_path).unwrap_or_default().display().to_string()
-        };
+    /// The options of an overlay, whose writable directories are made if they are missing.
+    fn overlay_options(
+        &self,
+        layers: &[usize],
+        upper: &Child,
+        work: &Child,
+        volatile: bool,
+    ) -> nix::Result<String> {
+        let path = |index: &usize| self.source(*index).map(|fd| fd_path(fd).display().to_string());
         // overlayfs lists the uppermost layer first.
-        let lower: Vec<_> = layers.iter().rev().map(path).collect();
-        format!(
-            "lowerdir={},upperdir={},workdir={},userxattr",
+        let lower = layers.iter().rev().map(path).collect::<nix::Result<Vec<_>>>()?;
+        // The root has the mode of the layer's, as any directory that is copied up.
+        let top = layers.last().ok_or(Errno::EINVAL)?;
+        let mode = Mode::from_bits_truncate(nix::sys::stat::fstat(self.source(*top)?)?.st_mode);
+        let child = |child: &Child, mode| {
+            let directory = self.source(child.source)?;
+            match nix::sys::stat::mkdirat(directory, &child.name, mode) {
+                Ok(()) | Err(Errno::EEXIST) => Ok(fd_path(directory).join(&child.name)),
+                Err(error) => Err(error),
+            }
+        };
+        // Left by a mount of which a crash may have lost something (overlayfs document of the kernel,
+        // "Volatile mount"). It is the caller's matter whether that counts.
+        let mark = Path::new(&work.name).join("work/incompat/volatile");
+        let directory = self.source(work.source)?;
+        let _ = unlinkat(directory, &mark.join("dirty"), UnlinkatFlags::NoRemoveDir);
+        let _ = unlinkat(directory, &mark, UnlinkatFlags::RemoveDir);
+        let (upper, work) = (child(upper, mode)?, child(work, Mode::S_IRWXU)?);
+        Ok(format!(
+            "lowerdir={},upperdir={},workdir={},userxattr{}",
             lower.join(":"),
-            path(&upper),
-            path(&work)
-        )
+            upper.display(),
+            work.display(),
+            if volatile { ",volatile" } else { "" }
+        ))
     }
 
     fn special(

@@ -43,7 +43,7 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
     check(spec)?;
     let mut sources = mounts::Sources::default();
     let network = network::plan(spec.network, &spec.host_ports, &host.network, host.uid == 0)?;
-    let steps = mounts::steps(spec, &network, &mut sources);
+    let steps = mounts::steps(spec, host, &network, &mut sources);
     let cgroup = match spec.accounting || spec.limits.any() {
         true => crate::cgroup::plan(&spec.name, &spec.limits, &host.cgroup)?,
         false => CgroupPlan::none(),

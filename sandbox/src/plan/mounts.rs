@@ -3,9 +3,10 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::PlanError;
+use crate::host::HostFacts;
 use crate::network::NetworkPlan;
 use crate::spec::{Mount, Root, SandboxSpec};
-use crate::wire::{Op, Step, Tolerance};
+use crate::wire::{Child, Op, Step, Tolerance};
 
 /// Host paths that must be opened before the root is put together, each once.
 #[derive(Debug, Default)]
@@ -21,6 +22,12 @@ impl Sources {
                 self.0.len() - 1
             }
         }
+    }
+
+    /// A directory that may be missing, by the one that it is in.
+    fn child(&mut self, path: &Path) -> Child {
+        let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+        Child { source: self.index(path.parent().unwrap_or(path)), name }
     }
 
     pub(super) fn into_paths(self) -> Vec<PathBuf> {
@@ -54,19 +61,28 @@ const DEV_LINKS: [(&str, &str); 5] = [
     ("stderr", "/proc/self/fd/2"),
     ("ptmx", "pts/ptmx"),
 ];
+/// Kernel with volatile overlays.
+const VOLATILE: (u32, u32) = (5, 10);
 /// Group `tty` of every distribution, which owns pseudo terminals.
 const TTY_GID: u32 = 5;
 
-pub(super) fn steps(spec: &SandboxSpec, network: &NetworkPlan, sources: &mut Sources) -> Vec<Step> {
-    let mut steps = Steps(Vec::new());
+pub(super) fn steps(
+    spec: &SandboxSpec,
+    host: &HostFacts,
+    network: &NetworkPlan,
+    sources: &mut Sources,
+) -> Vec<Step> {
+    let has_volatile = host.kernel_is(VOLATILE);
+    let mut steps = Steps { steps: Vec::new(), has_volatile };
     steps.required(match &spec.root {
         Root::Directory { path, read_only } => {
             Op::RootBind { source: sources.index(path), read_only: *read_only }
         }
-        Root::Overlay { layers, upper, work } => Op::RootOverlay {
+        Root::Overlay { layers, upper, work, volatile } => Op::RootOverlay {
             layers: layers.iter().map(|path| sources.index(path)).collect(),
-            upper: sources.index(upper),
-            work: sources.index(work),
+            upper: sources.child(upper),
+            work: sources.child(work),
+            volatile: *volatile && has_volatile,
         },
         Root::Empty { size_bytes } => Op::RootTmpfs { size_bytes: *size_bytes },
     });
@@ -86,18 +102,22 @@ pub(super) fn steps(spec: &SandboxSpec, network: &NetworkPlan, sources: &mut Sou
         }
         NetworkPlan::Host(_) => {}
     }
-    steps.0
+    steps.steps
 }
 
-struct Steps(Vec<Step>);
+struct Steps {
+    steps: Vec<Step>,
+    /// Whether the kernel has volatile overlays.
+    has_volatile: bool,
+}
 
 impl Steps {
     fn required(&mut self, op: Op) {
-        self.0.push(Step { op, tolerance: Tolerance::Strict });
+        self.steps.push(Step { op, tolerance: Tolerance::Strict });
     }
 
     fn if_present(&mut self, op: Op) {
-        self.0.push(Step { op, tolerance: Tolerance::Missing });
+        self.steps.push(Step { op, tolerance: Tolerance::Missing });
     }
 
     fn mount(
@@ -113,12 +133,15 @@ impl Steps {
                 at: destination.clone(),
                 read_only: *read_only,
             }),
-            Mount::Overlay { destination, layers, upper, work } => self.required(Op::Overlay {
-                at: destination.clone(),
-                layers: layers.iter().map(|path| sources.index(path)).collect(),
-                upper: sources.index(upper),
-                work: sources.index(work),
-            }),
+            Mount::Overlay { destination, layers, upper, work, volatile } => {
+                self.required(Op::Overlay {
+                    at: destination.clone(),
+                    layers: layers.iter().map(|path| sources.index(path)).collect(),
+                    upper: sources.child(upper),
+                    work: sources.child(work),
+                    volatile: *volatile && self.has_volatile,
+                })
+            }
             Mount::Tmpfs { destination, mode, size_bytes } => self.required(Op::Tmpfs {
                 at: destination.clone(),
                 mode: *mode,
@@ -133,7 +156,7 @@ impl Steps {
             Mount::Sys { destination } => {
                 self.required(empty_directory(destination));
                 let op = Op::Sysfs { at: destination.clone() };
-                self.0.push(Step { op, tolerance: Tolerance::Any });
+                self.steps.push(Step { op, tolerance: Tolerance::Any });
             }
             Mount::Dev { destination } => self.dev(destination, spec, sources),
             Mount::Directory { destination, mode } => {
@@ -199,7 +222,7 @@ pub(super) fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
     for mount in &spec.mounts {
         let (source, destination) = match mount {
             Mount::Bind { source, destination, .. } => (Some(source), destination),
-            Mount::Overlay { destination, layers, upper, work } => {
+            Mount::Overlay { destination, layers, upper, work, .. } => {
                 check_overlay(layers, upper, work)?;
                 (None, destination)
             }
@@ -219,7 +242,7 @@ pub(super) fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
     }
     match &spec.root {
         Root::Directory { path, .. } => check_source(Some(path)),
-        Root::Overlay { layers, upper, work } => check_overlay(layers, upper, work),
+        Root::Overlay { layers, upper, work, .. } => check_overlay(layers, upper, work),
         Root::Empty { .. } => Ok(()),
     }
 }
@@ -227,6 +250,10 @@ pub(super) fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
 fn check_overlay(layers: &[PathBuf], upper: &PathBuf, work: &PathBuf) -> Result<(), PlanError> {
     if layers.is_empty() {
         return Err(PlanError::NoLayers);
+    }
+    // They are found by their names.
+    if let Some(path) = [upper, work].into_iter().find(|path| path.file_name().is_none()) {
+        return Err(PlanError::Source(path.clone()));
     }
     layers.iter().chain([upper, work]).try_for_each(|path| check_source(Some(path)))
 }

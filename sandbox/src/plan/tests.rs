@@ -34,6 +34,7 @@ fn spec(host: &HostFacts) -> SandboxSpec {
             layers: vec!["/store/base".into(), "/store/deps".into()],
             upper: "/store/upper".into(),
             work: "/store/work".into(),
+            volatile: true,
         },
         mounts: vec![
             Mount::Proc { destination: "/proc".into() },
@@ -139,7 +140,12 @@ fn contradictions_are_errors() {
         });
     }));
     messages.push(wrong(&|s| {
-        s.root = Root::Overlay { layers: vec![], upper: "/u".into(), work: "/w".into() };
+        s.root = Root::Overlay {
+            layers: vec![],
+            upper: "/u".into(),
+            work: "/w".into(),
+            volatile: false,
+        };
     }));
     messages.push(wrong(&|s| s.limits.pids = Some(Limit::required(5))));
     insta::assert_snapshot!(messages.join("\n"));

@@ -49,7 +49,7 @@ impl Build<'_> {
                 let command: Vec<String> =
                     install.chain(autospec.requires.iter().cloned()).collect();
                 let what = "installing rpmautospec";
-                self.manage(stage, tools, &command, &[], what)
+                self.manage(stage, tools, &command, what)
             })?;
         }
         let argv = autospec
