@@ -11,6 +11,7 @@ pub(crate) mod maintenance;
 pub mod packages;
 pub mod remove;
 pub mod repositories;
+pub mod revisions;
 pub mod sandboxes;
 pub mod store;
 pub mod tools;
