@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha512};
@@ -11,12 +10,11 @@ use sha2::{Digest, Sha512};
 use super::address::Address;
 use super::cache::{Entry, File, Validators};
 use super::error::AttemptError;
-use super::fetch::{Answer, Fetcher, Network, local};
+use super::fetch::{Answer, Fetcher, local};
 use super::lists::{self, Metalink};
 use super::repository::{Access, Repository, Source};
 use super::{How, Revision};
 use crate::checksum;
-use crate::http::SetupError;
 
 /// Mirrors of a list that are asked, until one answers.
 const MAX_MIRRORS: usize = 5;
@@ -30,8 +28,8 @@ const MAX_TIMEOUTS: u32 = 3;
 /// What all repositories of a config have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub clients: BTreeMap<Access, OnceLock<Result<Fetcher, Arc<SetupError>>>>,
-    pub network: Network,
+    /// By what they are set up with; all there are.
+    pub clients: BTreeMap<Access, Fetcher>,
     /// Where what is known is kept.
     pub directory: PathBuf,
     /// What variables stand for in lists of mirrors.
@@ -301,15 +299,7 @@ impl Check<'_> {
         if self.shared.offline {
             return Err(AttemptError::Offline(address.clone()));
         }
-        let access = &self.repository.access;
-        let client = self.shared.clients.get(access).map(|client| {
-            client.get_or_init(|| Fetcher::new(access, &self.shared.network).map_err(Arc::new))
-        });
-        let fetcher = match client {
-            Some(Ok(fetcher)) => fetcher.clone(),
-            Some(Err(error)) => return Err(error.clone().into()),
-            None => Fetcher::new(access, &self.shared.network).map_err(Arc::new)?,
-        };
+        let fetcher = &self.shared.clients[&self.repository.access];
         fetcher.get(address, self.repository.login.as_ref(), known, self.deadline)
     }
 

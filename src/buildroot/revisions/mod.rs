@@ -33,9 +33,9 @@ mod repository;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ use super::store::Store;
 use crate::checksum;
 use crate::mock_config::MockOptions;
 use check::{Shared, Variables};
-use fetch::Network;
+use fetch::{Fetcher, Network};
 
 /// Repositories that are asked at the same time.
 const MAX_THREADS: usize = 32;
@@ -123,11 +123,12 @@ pub fn of(
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Revisions, RevisionError> {
     let repositories = enabled(options);
-    let clients = repositories.iter().map(|one| (one.access.clone(), OnceLock::new()));
+    let network = Network::of(options);
+    let client = |access: &Access| Fetcher::new(access.clone(), network.clone());
+    let clients = repositories.iter().map(|one| (one.access.clone(), client(&one.access)));
     let known = options.clone();
     let shared = Shared {
         clients: clients.collect(),
-        network: Network::of(options),
         directory: store.revisions(),
         variables: Variables(Box::new(move |text| with_variables(&known, text))),
         offline,

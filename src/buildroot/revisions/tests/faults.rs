@@ -146,7 +146,7 @@ fn proxies_and_certificates() {
     let broken = bench.directory.path().join("broken.pem");
     std::fs::write(&broken, "-----BEGIN CERTIFICATE-----\nnot base64\n").unwrap();
     for option in ["sslcacert", "sslclientcert"] {
-        let conf = format!("[a]\nbaseurl={}\n{option}={}\n", server.url("/a"), broken.display());
+        let conf = format!("[a]\nbaseurl=https://h/\n{option}={}\n", broken.display());
         let error = bench.of(&conf).unwrap_err();
         assert!(!error.is_passing());
         let text = told(&error, &server, &bench);

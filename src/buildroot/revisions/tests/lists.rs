@@ -146,4 +146,9 @@ fn where_redirections_may_lead() {
     server.requests();
     bench.of(&conf).unwrap_err();
     assert!(server.requests().len() < 30);
+    // The server speaks no TLS, but it is tried.
+    let secure = server.url("/new").replace("http:", "https:");
+    server.set("/a/repodata/repomd.xml", Reply::Redirect(secure));
+    let text = told(&bench.of(&conf).unwrap_err(), &server, &bench);
+    assert!(text.contains("TLS") || text.contains("corrupt message"), "{text}");
 }
