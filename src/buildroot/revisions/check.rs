@@ -136,7 +136,7 @@ impl Check<'_> {
         };
         let index = |address: Address| Index { address: address.index(), sha512: None };
         let mirrors = mirrors.into_iter().map(|mirror| mirror.map(index)).collect();
-        self.from_mirrors(mirrors).map_err(|errors| failed.into_iter().chain(errors).collect())
+        self.ask_mirrors(mirrors).map_err(|errors| failed.into_iter().chain(errors).collect())
     }
 
     fn metalink(&self, address: &Address) -> Result<Revision, Vec<AttemptError>> {
@@ -169,7 +169,7 @@ impl Check<'_> {
         if mirrors.is_empty() {
             return Err(vec![content(address, "it has neither a checksum nor a usable address")]);
         }
-        self.from_mirrors(mirrors)
+        self.ask_mirrors(mirrors)
     }
 
     /// The addresses of a list from which something could be had. Only a list of this host may
@@ -190,7 +190,7 @@ impl Check<'_> {
 
     /// Asks mirrors in their order, but first the one that answered before: others may be ahead
     /// of it or behind, and only its marks are known.
-    fn from_mirrors(
+    fn ask_mirrors(
         &self,
         mut mirrors: Vec<Result<Index, AttemptError>>,
     ) -> Result<Revision, Vec<AttemptError>> {
