@@ -12,6 +12,7 @@ pub mod checksum;
 pub mod cli;
 pub mod doctor;
 pub mod helper;
+pub mod http;
 pub mod image;
 pub mod mock_config;
 pub mod profile;

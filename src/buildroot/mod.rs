@@ -15,6 +15,7 @@ pub mod packages;
 mod record;
 pub mod remove;
 pub mod repositories;
+pub mod revisions;
 pub mod sandboxes;
 pub mod store;
 pub mod tools;

@@ -10,6 +10,7 @@
 //!   builds/ID/         one running build; its lock is held while it runs
 //!   cache/KEY/         package cache of that root
 //!   ccache/KEY/        compiler cache of builds in that root
+//!   revisions/         what repositories were found to hold, one small file each
 //!   images/            OCI images that roots start from; images.lock is held while they change
 //! ```
 //!
@@ -165,6 +166,11 @@ impl Store {
     /// Directory of OCI images.
     pub fn images(&self) -> PathBuf {
         self.path.join("images")
+    }
+
+    /// Directory of what repositories were found to hold.
+    pub fn revisions(&self) -> PathBuf {
+        self.path.join("revisions")
     }
 
     /// The compiler cache of a root, made if missing, writable for mapped ids.

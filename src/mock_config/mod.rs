@@ -29,7 +29,7 @@ mod nearest;
 mod options;
 mod overrides;
 mod parse;
-mod repositories;
+pub(crate) mod repositories;
 mod snippet;
 mod source;
 mod template;
