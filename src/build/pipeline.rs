@@ -11,7 +11,7 @@ use super::artifacts::Artifact;
 use super::outcome::{BuildOutcome, BuildrootOutcome, SCHEMA};
 use super::requires::Dependencies;
 use super::{BuildRequest, commands, hw_info};
-use crate::buildroot::bootstrap::{self, Root};
+use crate::buildroot::roots::{self, Root};
 use crate::buildroot::workspace::Workspace;
 use crate::buildroot::{Env, packages};
 use crate::run::{Log, ResultDir, StageRun};
@@ -96,21 +96,11 @@ fn build(
 ) -> Result<(), Failure> {
     // Read before anything is made: a bad package costs nothing then.
     let input = inspect(&request.source)?;
-    let (root, workspace, is_updated) =
-        env.runner.stage(Stage::Bootstrap, "chroot init", |stage| {
-            let root = bootstrap::ensure(env, stage)?;
-            let workspace = Workspace::create(env, stage, &root)?;
-            let build = Build::new(env, request, results, &root, &workspace, None);
-            // Before the source package, whose macros come from packages as well.
-            let updated = build.update(stage).map(|()| build.has_own_packages.get());
-            match updated {
-                Ok(is_updated) => Ok((root, workspace, is_updated)),
-                Err(failure) => {
-                    workspace.remove(env);
-                    Err(failure)
-                }
-            }
-        })?;
+    let (root, workspace) = env.runner.stage(Stage::Bootstrap, "chroot init", |stage| {
+        let root = roots::ensure(env, stage)?;
+        let workspace = Workspace::create(env, stage, &root)?;
+        Ok((root, workspace))
+    })?;
     progress.root = Some(BuildrootOutcome {
         key: root.key.clone(),
         reused: root.reused,
@@ -119,7 +109,6 @@ fn build(
     progress.tools.extend(root.info.tools.clone());
     let jobs = env.context.limits.cpus.map(|limit| commands::jobs(limit.value));
     let build = Build::new(env, request, results, &root, &workspace, jobs);
-    build.has_own_packages.set(is_updated);
     let result = build.stages(&input, progress);
     drop(build);
     workspace.end(env, &root, &result);

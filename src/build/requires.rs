@@ -9,11 +9,11 @@ use sandbox::spec::{Root as SandboxRoot, Stdout};
 
 use super::commands;
 use super::pipeline::{Build, PACKAGE_PLACE};
-use crate::buildroot::bootstrap::store_failure;
 use crate::buildroot::layers::{self, Want};
+use crate::buildroot::packages;
+use crate::buildroot::roots::store_failure;
 use crate::buildroot::sandboxes::BUILDROOT;
 use crate::buildroot::tools::{Tools, with_tools};
-use crate::buildroot::{packages, repositories};
 use crate::mock_config::MockOptions;
 use crate::run::{Lines, Log, StageRun};
 use crate::source::SourcePackage;
@@ -45,16 +45,6 @@ pub(super) struct Dependencies {
 }
 
 impl Build<'_> {
-    /// Updates the packages of the buildroot, where there may be newer ones.
-    pub(super) fn update(&self, stage: &StageRun<'_>) -> Result<(), Failure> {
-        if !self.may_be_outdated() {
-            return Ok(());
-        }
-        with_tools(self.env, stage, |tools| {
-            self.manage(stage, tools, &["update".to_owned()], "updating the buildroot")
-        })
-    }
-
     /// Installs what a source package requires, and what the config says it requires as well.
     pub(super) fn install(
         &self,
@@ -121,8 +111,7 @@ impl Build<'_> {
     /// Whether a layer can take the place of installing: not in a copy of the root, and not where
     /// packages were installed into the build's own part before.
     fn can_be_layered(&self) -> bool {
-        let is_frozen = !repositories::has_remote_repositories(&self.env.options.dnf_conf);
-        is_frozen && !self.workspace.is_copy() && !self.has_own_packages.get()
+        !self.workspace.is_copy() && !self.has_own_packages.get()
     }
 
     fn carry_out(
@@ -357,15 +346,6 @@ impl Build<'_> {
             "raise dynamic_buildrequires_max_loops or static_buildrequires_max_loops of the config"
                 .to_owned(),
         ))
-    }
-
-    /// Whether there may be newer packages than those in the buildroot, and they are wanted. What
-    /// local repositories hold is part of the buildroot's key.
-    fn may_be_outdated(&self) -> bool {
-        let options = self.env.options;
-        self.root.reused
-            && options.update_before_build
-            && repositories::has_remote_repositories(&options.dnf_conf)
     }
 }
 

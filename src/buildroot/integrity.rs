@@ -46,7 +46,7 @@ pub(super) fn record(
     let written = attempt("record", &path, fs::write(&path, &text));
     written
         .and_then(|()| mark(dir))
-        .map_err(|error| super::bootstrap::store_failure(stage.stage, error))?;
+        .map_err(|error| super::roots::store_failure(stage.stage, error))?;
     Ok(size(&text))
 }
 
@@ -106,7 +106,7 @@ pub(super) fn is_usable(
     let why = match verify(&env.context, &env.program, &dir.join(tree), dir) {
         Ok(Integrity::Intact) => {
             let marked = mark(dir);
-            marked.map_err(|error| super::bootstrap::store_failure(stage.stage, error))?;
+            marked.map_err(|error| super::roots::store_failure(stage.stage, error))?;
             return Ok(true);
         }
         Ok(Integrity::Changed(lines, count)) => {
@@ -131,7 +131,7 @@ pub(super) fn evict(
     }
     super::remove::remove_trees(&env.context, &env.program, dir, trees).map_err(|reason| {
         let error = super::store::other("remove", dir, reason);
-        super::bootstrap::store_failure(stage.stage, error)
+        super::roots::store_failure(stage.stage, error)
     })
 }
 
@@ -145,6 +145,15 @@ pub(super) fn is_known(dir: &Path) -> bool {
 pub(super) fn mark(dir: &Path) -> Result<(), StoreError> {
     let path = dir.join(BOOT);
     attempt("record", &path, fs::write(&path, this_boot()))
+}
+
+/// Notes that a tree is to be looked at before it is used.
+pub(super) fn unmark(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join(BOOT);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => attempt("record", &path, result),
+    }
 }
 
 /// Names the time since the host was started (random(4), boot_id).

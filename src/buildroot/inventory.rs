@@ -8,10 +8,10 @@ use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 
-use super::bootstrap::{self, RootInfo};
 use super::disk::Size;
 use super::layers::{self, Known, LayerInfo};
 use super::record;
+use super::roots::{self, RootInfo};
 use super::store::{self, LockKind, Store};
 use super::workspace::LAYER;
 
@@ -78,10 +78,10 @@ pub fn list(store: &Store) -> Vec<Entry> {
         let (used, users) = use_of(&store.roots().join(format!("{key}.lock")), &locks);
         entries.push(Entry {
             kind: Kind::Root,
+            on: info.parent,
             has_session: store.sessions().join(&key).exists(),
             key,
             config: info.config,
-            on: None,
             size: info.size,
             created: u64::try_from(info.created).unwrap_or(0),
             used,
@@ -95,7 +95,9 @@ pub fn list(store: &Store) -> Vec<Entry> {
 pub fn place(store: &Store, entry: &Entry) -> (PathBuf, PathBuf) {
     let (dir, tree) = match entry.kind {
         Kind::Dependencies => (store.layers().join(&entry.key), layers::TREE),
-        Kind::Root => (store.root(&entry.key), bootstrap::TREE),
+        Kind::Root => {
+            (store.root(&entry.key), if entry.on.is_some() { roots::UPDATE } else { roots::TREE })
+        }
     };
     let tree = dir.join(tree);
     (dir, tree)
@@ -196,6 +198,26 @@ pub fn removals(entries: &[Entry], allowed: Allowance, now: u64) -> Vec<Removal>
         });
     }
     removals
+}
+
+/// Keys of roots with something lasting over them, of those that begin with `line`.
+pub fn sessions_of(store: &Store, line: &str) -> Vec<String> {
+    let mut keys = names(&store.sessions());
+    keys.retain(|key| key.rsplit_once('-').is_some_and(|(begin, _)| begin == line));
+    keys
+}
+
+/// Names of package and compiler caches that no root belongs to any more.
+pub fn caches_without_roots(store: &Store) -> Vec<String> {
+    let roots = names(&store.roots());
+    let has_root = |line: &str| {
+        roots.iter().any(|key| key.rsplit_once('-').is_some_and(|(begin, _)| begin == line))
+    };
+    let mut lines = [names(&store.caches()), names(&store.compiler_caches())].concat();
+    lines.sort();
+    lines.dedup();
+    lines.retain(|line| !has_root(line));
+    lines
 }
 
 /// Removes what is known of wants whose layer is gone; they would be found out again anyhow.

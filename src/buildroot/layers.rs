@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 use sandbox::spec::Root as SandboxRoot;
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{Root, store_failure, take};
 use super::disk::Size;
 use super::key::file_name;
+use super::roots::{Root, store_failure, take};
 use super::store::{self, Lock, LockKind, Store, StoreError, attempt};
 use super::workspace::Workspace;
 use super::{Env, integrity, packages, record};

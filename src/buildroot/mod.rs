@@ -16,9 +16,11 @@ mod record;
 pub mod remove;
 pub mod repositories;
 pub mod revisions;
+pub mod roots;
 pub mod sandboxes;
 pub mod store;
 pub mod tools;
+mod update;
 pub mod view;
 pub mod workspace;
 
@@ -48,7 +50,7 @@ pub struct Env<'a> {
     pub program: PathBuf,
     /// Host paths that the repositories need.
     pub visible: Vec<PathBuf>,
-    /// Key of the config's buildroot.
+    /// What the config decides of the keys of its roots.
     pub key: String,
 }
 

@@ -76,7 +76,7 @@ pub fn remove_root(
         let _ = fs::remove_file(dir.join("info.json"));
     }
     let parts = [
-        (store.root(key), &super::bootstrap::TREES[..]),
+        (store.root(key), &super::roots::TREES[..]),
         (store.layers().join(key), &super::layers::TREES[..]),
         (store.sessions().join(key), &super::workspace::TREES[..]),
         (store.caches().join(key), &[][..]),

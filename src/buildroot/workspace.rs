@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use sandbox::spec::Root as SandboxRoot;
 use sandbox::{Exit, Sandbox};
 
-use super::bootstrap::{self, Root, store_failure};
 use super::layers::Layer;
+use super::roots::{self, Root, store_failure};
 use super::store::{self, Lock, LockKind, StoreError, attempt};
 use super::{Env, layers, maintenance, record, remove};
 use crate::helper::Task;
@@ -73,14 +73,14 @@ impl Workspace {
         let dir = env.store.builds().join(id.replace('.', "-"));
         // Of our own, so nobody holds it.
         let lock_path = dir.with_extension("lock");
-        let lock = bootstrap::take(stage, &lock_path, LockKind::Exclusive, "workspace")?;
+        let lock = roots::take(stage, &lock_path, LockKind::Exclusive, "workspace")?;
         let made = match memory {
             Some(memory) => in_memory(&memory, &dir),
             None => attempt("make the workspace", &dir, store::shared_directory(&dir)),
         };
         let mut workspace = Workspace {
             dir,
-            lower: vec![root.tree.clone()],
+            lower: root.trees.clone(),
             copied: false,
             lock: Some(lock),
             layer: RefCell::default(),
@@ -112,7 +112,7 @@ impl Workspace {
         let failed = |error| store_failure(stage.stage, error);
         let mut workspace = Workspace {
             dir,
-            lower: vec![root.tree.clone()],
+            lower: root.trees.clone(),
             copied: false,
             lock: None,
             layer: RefCell::default(),
@@ -134,9 +134,7 @@ impl Workspace {
     }
 
     fn fill(&mut self, env: &Env<'_>, stage: &StageRun<'_>) -> Result<(), Failure> {
-        // What works once goes on to work, until the kernel is another.
-        let known = env.store.read(OVERLAY_WORKS);
-        if known.is_some_and(|kernel| kernel == env.context.host.kernel) {
+        if overlays_work(env) {
             return Ok(());
         }
         match self.try_overlay(env, stage)? {
@@ -362,6 +360,12 @@ fn in_memory(memory: &Path, dir: &Path) -> Result<(), StoreError> {
             made => return attempt("make the workspace", &place, made),
         }
     }
+}
+
+/// Whether overlays are known to work in the store. What worked once goes on to work, until the
+/// kernel is another.
+pub(super) fn overlays_work(env: &Env<'_>) -> bool {
+    env.store.read(OVERLAY_WORKS).is_some_and(|kernel| kernel == env.context.host.kernel)
 }
 
 fn lost_layer(env: &Env<'_>, stage: &StageRun<'_>) -> Failure {

@@ -1,6 +1,6 @@
 //! `albs-node buildroot`: what is kept of buildroots.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sandbox::HostFacts;
 
@@ -14,8 +14,12 @@ use crate::buildroot::integrity::{self, Integrity};
 use crate::buildroot::inventory::{self, Allowance, Entry, Kind};
 use crate::buildroot::layers::{self, Want};
 use crate::buildroot::remove::{self, Removed};
+use crate::buildroot::{revisions, roots};
 use crate::source::SourcePackage;
 use crate::verdict::status;
+
+/// After which what is known of repositories is forgotten.
+const REVISIONS_AGE: Duration = Duration::from_secs(30 * 86_400);
 
 pub(super) fn run(command: &BuildrootCommand) -> Result<u8, CliError> {
     match command {
@@ -96,27 +100,39 @@ fn now() -> u64 {
 }
 
 fn explain(args: &BuildrootExplain) -> Result<u8, CliError> {
-    let setup = Setup::new(&args.common, StoreUse::Look)?;
-    let root = setup.is_there();
+    let setup = Setup::new(&args.common, StoreUse::Make)?;
+    let revisions = revisions::of(&setup.options, setup.store(), false, &|| false);
+    let revisions = revisions.map_err(|error| {
+        let hint = error.hint();
+        CliError::new(status::ROOT, error, hint)
+    })?;
+    let (key, is_there) = roots::explain(setup.store(), setup.key(), &revisions);
     let mut document = serde_json::json!({
-        "key": setup.key(),
-        "is_there": root,
+        "key": key,
+        "is_there": is_there,
         "parts": setup.key_parts(),
+        "repositories": revisions.repositories,
+        "not_known": revisions.failed,
     });
-    let mut text = format!("buildroot    {}: {}\n", setup.key(), there(root));
+    let state = match is_there {
+        true => "there",
+        false => "not there: none was made of exactly these parts",
+    };
+    let mut text = format!("buildroot    {key}: {state}\n");
     if let Some(path) = &args.package {
         let package = SourcePackage::read(path)
             .map_err(|error| CliError::new(status::SOURCE_PACKAGE, error, None))?;
         let want = Want { requires: package.requires, ..Want::default() };
-        let known = layers::known(setup.store(), setup.key(), &want);
+        let known = layers::known(setup.store(), &key, &want);
         text += &match &known {
             Some(layer) => format!("dependencies {layer}: there\n"),
-            None => "dependencies not there: they are installed by the first build that has them\n"
-                .to_owned(),
+            None => {
+                "dependencies not there: the first build that has them installs them\n".to_owned()
+            }
         };
         document["dependencies"] = serde_json::json!({
             "requires": want.requires,
-            "want": want.hash(setup.key()),
+            "want": want.hash(&key),
             "layer": known,
         });
     }
@@ -129,15 +145,14 @@ fn explain(args: &BuildrootExplain) -> Result<u8, CliError> {
         let shown: String = value.to_string().chars().take(100).collect();
         text += &format!("  {name} = {shown}\n");
     }
+    for (id, revision) in &revisions.repositories {
+        text += &format!("  repository {id} = {} ({})\n", &revision.sha256[..12], revision.from);
+    }
+    for (id, reason) in &revisions.failed {
+        text += &format!("  repository {id} is not known: {reason}\n");
+    }
     print(text.trim_end());
     Ok(0)
-}
-
-fn there(is_there: bool) -> &'static str {
-    match is_there {
-        true => "there",
-        false => "not there: none was made of exactly these parts",
-    }
 }
 
 fn gc(args: &BuildrootGc) -> Result<u8, CliError> {
@@ -175,6 +190,12 @@ fn gc(args: &BuildrootGc) -> Result<u8, CliError> {
     }
     if !args.dry_run {
         inventory::forget_wants(&store);
+        for line in inventory::caches_without_roots(&store) {
+            remove::remove_root(&context, &program, &store, &line).map_err(store_error)?;
+        }
+        if let Err(error) = revisions::prune(&store.revisions(), REVISIONS_AGE) {
+            note(format_args!("what is known of repositories was not tidied: {error}"));
+        }
     }
     print(format_args!(
         "{} {}",

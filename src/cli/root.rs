@@ -13,7 +13,8 @@ use super::output::{print, sink};
 use super::setup::{Setup, StoreUse};
 use super::signals::{self, Forwarding};
 use crate::build::commands;
-use crate::buildroot::bootstrap::{self, Root};
+use crate::buildroot::inventory;
+use crate::buildroot::roots::{self, Root};
 use crate::buildroot::store::{self, LockKind};
 use crate::buildroot::tools::with_tools;
 use crate::buildroot::workspace::Workspace;
@@ -135,8 +136,22 @@ fn with_root<T>(
     let runner = setup.runner(&Limits::default(), cancel, sink(common), Logs::none());
     let env = setup.env(&runner, &Limits::default());
     let root =
-        runner.stage(Stage::Bootstrap, "chroot init", |stage| bootstrap::ensure(&env, stage))?;
+        runner.stage(Stage::Bootstrap, "chroot init", |stage| root_of_session(&env, stage))?;
     work(&env, signals, &root)
+}
+
+/// The root that an earlier shell lies on, whatever the repositories hold by now: what was done there
+/// by hand is not lost. Else the root as the repositories are.
+fn root_of_session(
+    env: &Env<'_>,
+    stage: &crate::run::StageRun<'_>,
+) -> Result<Root, crate::verdict::Failure> {
+    for key in inventory::sessions_of(env.store, &env.key) {
+        if let Some(root) = roots::existing(env, stage, &key)? {
+            return Ok(root);
+        }
+    }
+    roots::ensure(env, stage)
 }
 
 type Lasting = (store::Lock, Workspace);
@@ -149,6 +164,6 @@ fn open_lasting(
 ) -> Result<Lasting, crate::verdict::Failure> {
     let dir = env.store.sessions().join(&root.key);
     let path = env.store.sessions().join(format!("{}.lock", root.key));
-    let lock = bootstrap::take(stage, &path, LockKind::Exclusive, "shell of this buildroot")?;
+    let lock = roots::take(stage, &path, LockKind::Exclusive, "shell of this buildroot")?;
     Ok((lock, Workspace::lasting(env, stage, root, dir)?))
 }

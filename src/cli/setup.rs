@@ -123,8 +123,9 @@ impl Setup {
             remove::sweep(&context, &program, &store);
         }
         let ids = context.ids(User::ROOT);
+        let program_of_host = host_manager.as_ref().ok().map(|manager| manager.program.as_path());
         let parts = |options: &MockOptions, bootstrap: Option<&str>| {
-            KeyParts::new(options, &ids, context.build_user, &visible, bootstrap)
+            KeyParts::new(options, &ids, context.build_user, program_of_host, bootstrap)
         };
         let bootstrap = bootstrap.map(|options| {
             let key = parts(&options, None).key();
@@ -143,11 +144,6 @@ impl Setup {
     /// What the key is made of.
     pub(super) fn key_parts(&self) -> &KeyParts {
         &self.parts
-    }
-
-    /// Whether the buildroot is there.
-    pub(super) fn is_there(&self) -> bool {
-        self.store.root(&self.key).join("info.json").exists()
     }
 
     /// Where buildroots are.

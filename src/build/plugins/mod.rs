@@ -12,8 +12,8 @@ use sandbox::spec::Mount;
 
 use super::commands;
 use super::pipeline::Build;
-use crate::buildroot::bootstrap::store_failure;
 use crate::buildroot::packages;
+use crate::buildroot::roots::store_failure;
 use crate::buildroot::tools::with_tools;
 use crate::mock_config::RpmAutospec;
 use crate::run::{Log, StageRun};
