@@ -83,16 +83,13 @@ pub(crate) fn clone_into_group(
 /// Starts a process that becomes another program, which spares copying this one: it works in the
 /// memory of this process, which stands still meanwhile, on a stack of its own (vfork(2)).
 /// `child` must not return unless it failed; its status is that of the process then.
-pub(crate) fn spawn(mut child: impl FnMut() -> isize) -> nix::Result<Pid> {
+pub(crate) fn spawn(child: impl FnMut() -> isize) -> nix::Result<Pid> {
     let mut stack = vec![0u8; STACK_BYTES];
     let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
     // SAFETY: the program has one thread, which goes on only when the child has been executed or
     // has ended; until then the child has this memory, and what the closure borrows, for itself.
     // It ends by _exit(2), in the C library, so nothing is run that belongs to this process.
-    unsafe {
-        let child = Box::new(|| child());
-        nix::sched::clone(child, &mut stack, flags, Some(Signal::SIGCHLD as i32))
-    }
+    unsafe { nix::sched::clone(Box::new(child), &mut stack, flags, Some(Signal::SIGCHLD as i32)) }
 }
 
 /// Takes over a descriptor that the parent promised to have left open at this number.
