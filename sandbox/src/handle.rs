@@ -138,7 +138,11 @@ impl Sandbox {
             if control_ready {
                 match read_chunk(&mut control, &mut buffer, "read the control socket")? {
                     0 => control_open = false,
-                    count => reports.add(&buffer[..count]),
+                    count => {
+                        reports.add(&buffer[..count]);
+                        // It ends after that, which waiting for it shows as well.
+                        control_open = !reports.are_complete();
+                    }
                 }
             }
             if let Some(file) = capture.as_mut().filter(|_| capture_ready) {
@@ -241,6 +245,11 @@ struct Reports {
 }
 
 impl Reports {
+    /// Whether there will be no others.
+    fn are_complete(&self) -> bool {
+        matches!(self.last, Some(Report::Finished { .. } | Report::Failed { .. }))
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
         while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {

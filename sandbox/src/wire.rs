@@ -107,7 +107,9 @@ pub enum Op {
     /// Read-only bind mount of a path inside over itself.
     ReadOnly { at: PathBuf },
     /// New tmpfs.
-    Tmpfs { at: PathBuf, mode: u32, size_bytes: Option<u64>, read_only: bool },
+    Tmpfs { at: PathBuf, mode: u32, size_bytes: Option<u64> },
+    /// Empty directory, read-only.
+    Empty { at: PathBuf },
     /// New proc.
     Proc { at: PathBuf },
     /// New read-only sysfs.
@@ -169,13 +171,11 @@ impl fmt::Display for Op {
                 volatile_word(volatile)
             ),
             Op::ReadOnly { at } => write!(f, "make {} read-only", at.display()),
-            Op::Tmpfs { at, mode, size_bytes, read_only } => {
+            Op::Tmpfs { at, mode, size_bytes } => {
                 write!(f, "tmpfs at {}, mode {mode:o}", at.display())?;
-                if let Some(size) = size_bytes {
-                    write!(f, ", {size} bytes")?;
-                }
-                if *read_only { write!(f, ", read-only") } else { Ok(()) }
+                size_bytes.map_or(Ok(()), |size| write!(f, ", {size} bytes"))
             }
+            Op::Empty { at } => write!(f, "empty directory at {}, read-only", at.display()),
             Op::Proc { at } => write!(f, "proc at {}", at.display()),
             Op::Sysfs { at } => write!(f, "sysfs at {}, read-only", at.display()),
             Op::Devpts { at, .. } => write!(f, "devpts at {}", at.display()),

@@ -10,7 +10,9 @@
 //! whatever is left of the sandbox (pid_namespaces(7)).
 
 mod carrier;
+mod groups;
 mod landlock;
+mod maps;
 mod mounts;
 mod network;
 mod payload;

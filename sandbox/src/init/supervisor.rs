@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -16,10 +15,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::carrier;
 use super::pid1::{self, Supervisor};
 use super::{Attempt, Failure};
-use crate::ids::{IdMapping, IdRange, MapWriter};
+use super::{carrier, groups, maps};
 use crate::outcome::Rusage;
 use crate::sys::SignalOrigin;
 use crate::wire::{CONTROL_FD, End, LAUNCH_FD, Launch, Namespace, Report, Request};
@@ -85,12 +83,16 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
     let (ours, theirs) = UnixStream::pair().step("make the socket to pid 1")?;
     let (mut ours, theirs) = (Some(File::from(OwnedFd::from(ours))), OwnedFd::from(theirs));
     let mut theirs = Some(theirs);
+    let mut joined = groups::open(&launch)?;
+    let joins_itself = !joined.is_empty();
     let flags = clone_flags(&launch.namespaces);
     let mut child = || {
         // The supervisor's end in this copy would keep the socket open after its death.
         drop(ours.take());
         match theirs.take() {
-            Some(socket) => pid1::run(&launch, Supervisor(File::from(socket))),
+            Some(socket) => {
+                pid1::run(&launch, Supervisor(File::from(socket)), std::mem::take(&mut joined))
+            }
             None => 1,
         }
     };
@@ -109,13 +111,13 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
     };
 
     let mut watch = Watch { pid1, control, signals, deadline: None, ended_by: None };
-    let prepared = prepare(&launch, pid1).and_then(|carrier| {
+    let prepared = prepare(&launch, pid1, joins_itself).and_then(|carrier| {
         socket.write_all(b"g").step("start pid 1")?;
         Ok(carrier)
     });
-    let (reports, carrier) = match prepared {
+    let (last, carrier) = match prepared {
         Ok(carrier) => (watch.until_the_end(&launch, &mut socket), carrier),
-        Err(failure) => (vec![failure.into_report()], None),
+        Err(failure) => (Some(failure.into_report()), None),
     };
     let _ = kill(pid1, Signal::SIGKILL);
     let status = wait(pid1);
@@ -131,22 +133,24 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    for report in conclude(reports, end, status) {
-        control.report(&report);
-    }
+    control.report(&conclude(last, end, status));
     Ok(())
 }
 
-/// Gives pid 1 its ids, control groups and network.
-fn prepare(launch: &Launch, pid1: Pid) -> Result<Option<carrier::Running>, Failure> {
-    write_maps(&launch.ids, pid1)?;
-    if launch.born_in.is_none() {
-        join_cgroups(launch, pid1)?;
+/// Gives pid 1 its ids, the control groups that it does not join by itself, and its network.
+fn prepare(
+    launch: &Launch,
+    pid1: Pid,
+    joins_itself: bool,
+) -> Result<Option<carrier::Running>, Failure> {
+    maps::write(&launch.ids, pid1)?;
+    if launch.born_in.is_none() && !joins_itself {
+        groups::join(launch, pid1)?;
     }
     let Some(carrier) = &launch.carrier else { return Ok(None) };
     let running = carrier::Running::start(carrier, pid1)?;
     // What it does for the sandbox is on the sandbox's bill.
-    join_cgroups(launch, running.pid())?;
+    groups::join(launch, running.pid())?;
     Ok(Some(running))
 }
 
@@ -167,11 +171,10 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Relays reports and requests until pid 1 has closed its socket. Gives the last reports,
-    /// which the parent gets only after everything has ended.
-    fn until_the_end(&mut self, launch: &Launch, socket: &mut File) -> Vec<Report> {
+    /// Relays reports and requests until pid 1 has told its end or closed its socket. Gives the
+    /// last report, which the parent gets only after everything has ended.
+    fn until_the_end(&mut self, launch: &Launch, socket: &mut File) -> Option<Report> {
         let mut buffer = Vec::new();
-        let mut last = Vec::new();
         loop {
             let (from_pid1, from_parent, signalled) = self.poll(socket);
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -186,10 +189,10 @@ impl Watch<'_> {
             if from_pid1 {
                 let mut chunk = [0; 4096];
                 match socket.read(&mut chunk) {
-                    Ok(0) => return last,
+                    Ok(0) => return None,
                     Ok(count) => buffer.extend_from_slice(&chunk[..count]),
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                    Err(_) => return last,
+                    Err(_) => return None,
                 }
                 while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
                     let line: Vec<u8> = buffer.drain(..=end).collect();
@@ -202,7 +205,8 @@ impl Watch<'_> {
                             }
                             self.control.report(&report);
                         }
-                        Ok(report) => last.push(report),
+                        // Pid 1 has nothing more to say, and ends.
+                        Ok(report) => return Some(report),
                         Err(_) => {}
                     }
                 }
@@ -280,8 +284,8 @@ impl Watch<'_> {
     }
 }
 
-/// The last reports, completed by what is known only now.
-fn conclude(reports: Vec<Report>, ended_by: Option<Ending>, status: Option<End>) -> Vec<Report> {
+/// The last report, completed by what is known only now.
+fn conclude(reported: Option<Report>, ended_by: Option<Ending>, status: Option<End>) -> Report {
     let rusage = children_usage();
     let finished = |end, leftovers| Report::Finished { end, leftovers, rusage };
     let killed = match ended_by {
@@ -289,14 +293,13 @@ fn conclude(reports: Vec<Report>, ended_by: Option<Ending>, status: Option<End>)
         Some(Ending::Cancelled) => Some(End::Cancelled),
         Some(Ending::ParentGone) | None => None,
     };
-    let reported = reports.into_iter().next();
-    vec![match (reported, killed) {
+    match (reported, killed) {
         (Some(Report::Finished { end, leftovers, .. }), _) => finished(end, leftovers),
         (_, Some(end)) => finished(end, 0),
         (Some(report), None) => report,
         // Pid 1 was killed from outside or by the kernel.
         (None, None) => finished(status.unwrap_or(End::Signaled(libc::SIGKILL)), 0),
-    }]
+    }
 }
 
 fn children_usage() -> Rusage {
@@ -370,56 +373,4 @@ fn clone_flags(namespaces: &[Namespace]) -> CloneFlags {
 fn namespace_names(launch: &Launch) -> String {
     let names: Vec<_> = launch.namespaces.iter().map(|n| format!("{n:?}").to_lowercase()).collect();
     names.join(", ")
-}
-
-fn join_cgroups(launch: &Launch, pid: Pid) -> Result<(), Failure> {
-    launch.cgroup_procs.iter().try_for_each(|file| {
-        fs::write(file, pid.to_string()).step(format!("join {}", file.display()))
-    })
-}
-
-fn write_maps(ids: &IdMapping, pid: Pid) -> Result<(), Failure> {
-    let proc_file = |name: &str| format!("/proc/{pid}/{name}");
-    let write = |name: &str, text: String| {
-        let path = proc_file(name);
-        fs::write(&path, text).step(format!("write {name}"))
-    };
-    match &ids.writer {
-        MapWriter::Helpers { newuidmap, newgidmap } => {
-            run_helper(newuidmap, pid, &ids.uids)?;
-            run_helper(newgidmap, pid, &ids.gids)
-        }
-        MapWriter::Direct => {
-            write("uid_map", map_text(&ids.uids))?;
-            write("gid_map", map_text(&ids.gids))
-        }
-        MapWriter::SingleId => {
-            // Without privilege, groups can be mapped only if they cannot be dropped.
-            write("setgroups", "deny".to_owned())?;
-            write("uid_map", map_text(&ids.uids))?;
-            write("gid_map", map_text(&ids.gids))
-        }
-    }
-}
-
-fn map_text(ranges: &[IdRange]) -> String {
-    ranges
-        .iter()
-        .map(|range| format!("{} {} {}\n", range.inside, range.outside, range.count))
-        .collect()
-}
-
-fn run_helper(program: &std::path::Path, pid: Pid, ranges: &[IdRange]) -> Result<(), Failure> {
-    let step = format!("run {}", program.display());
-    let mut command = Command::new(program);
-    command.arg(pid.to_string());
-    for range in ranges {
-        command.args([range.inside, range.outside, range.count].map(|number| number.to_string()));
-    }
-    let output = command.output().step(step.as_str())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let detail = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Failure { step, errno: Errno::EPERM, detail: Some(detail) })
 }

@@ -146,15 +146,14 @@ impl Steps {
                 at: destination.clone(),
                 mode: *mode,
                 size_bytes: *size_bytes,
-                read_only: false,
             }),
             Mount::Proc { destination } => self.proc(destination, sources),
             // With the host's network, sysfs would belong to a namespace that is not ours.
             Mount::Sys { destination } if matches!(network, NetworkPlan::Host(_)) => {
-                self.required(empty_directory(destination))
+                self.required(Op::Empty { at: destination.clone() })
             }
             Mount::Sys { destination } => {
-                self.required(empty_directory(destination));
+                self.required(Op::Empty { at: destination.clone() });
                 let op = Op::Sysfs { at: destination.clone() };
                 self.steps.push(Step { op, tolerance: Tolerance::Any });
             }
@@ -187,12 +186,7 @@ impl Steps {
     fn dev(&mut self, at: &Path, spec: &SandboxSpec, sources: &mut Sources) {
         // 0755: in a sticky world-writable directory the kernel refuses O_CREAT opens of foreign
         // files, which /dev/null would be (sysctl fs.protected_regular).
-        self.required(Op::Tmpfs {
-            at: at.to_owned(),
-            mode: 0o755,
-            size_bytes: Some(1 << 20),
-            read_only: false,
-        });
+        self.required(Op::Tmpfs { at: at.to_owned(), mode: 0o755, size_bytes: Some(1 << 20) });
         for name in DEVICES {
             self.required(Op::Bind {
                 source: sources.index(&Path::new("/dev").join(name)),
@@ -205,17 +199,8 @@ impl Steps {
         }
         let tty_gid = spec.ids.contains(0, TTY_GID).then_some(TTY_GID);
         self.required(Op::Devpts { at: at.join("pts"), tty_gid });
-        self.required(Op::Tmpfs {
-            at: at.join("shm"),
-            mode: 0o1777,
-            size_bytes: None,
-            read_only: false,
-        });
+        self.required(Op::Tmpfs { at: at.join("shm"), mode: 0o1777, size_bytes: None });
     }
-}
-
-fn empty_directory(at: &Path) -> Op {
-    Op::Tmpfs { at: at.to_owned(), mode: 0o555, size_bytes: Some(4096), read_only: true }
 }
 
 pub(super) fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
