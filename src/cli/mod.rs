@@ -14,6 +14,7 @@ mod sandbox_run;
 mod setup;
 mod signals;
 mod size;
+mod terminal;
 mod usage;
 
 use std::process::ExitCode;

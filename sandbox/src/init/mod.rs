@@ -17,6 +17,7 @@ mod payload;
 mod pid1;
 mod resolve;
 mod supervisor;
+mod terminal;
 
 use nix::errno::Errno;
 

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -38,8 +39,13 @@ impl Supervisor {
 }
 
 /// Runs pid 1; gives its exit status, which nobody looks at: what happened is reported.
-pub(super) fn run(launch: &Launch, mut supervisor: Supervisor) -> isize {
-    match start(launch, &mut supervisor) {
+/// `terminal` is the socket over which a terminal goes to the parent.
+pub(super) fn run(
+    launch: &Launch,
+    mut supervisor: Supervisor,
+    terminal: Option<UnixStream>,
+) -> isize {
+    match start(launch, &mut supervisor, terminal) {
         Ok(payload) => {
             let (end, leftovers) = reap(payload);
             // The supervisor adds the usage, which is complete only after this process's end.
@@ -53,7 +59,11 @@ pub(super) fn run(launch: &Launch, mut supervisor: Supervisor) -> isize {
     }
 }
 
-fn start(launch: &Launch, supervisor: &mut Supervisor) -> Result<Pid, Failure> {
+fn start(
+    launch: &Launch,
+    supervisor: &mut Supervisor,
+    terminal: Option<UnixStream>,
+) -> Result<Pid, Failure> {
     if supervisor.0.read(&mut [0]).step("wait for the id maps")? == 0 {
         return Err(Failure::new("wait for the id maps: the supervisor has ended", Errno::EPIPE));
     }
@@ -89,7 +99,7 @@ fn start(launch: &Launch, supervisor: &mut Supervisor) -> Result<Pid, Failure> {
     builder.enter()?;
     drop(sources);
 
-    let payload = start_payload(launch)?;
+    let payload = start_payload(launch, terminal)?;
     supervisor.report(&Report::Started);
     payload::keep_only_kill()?;
     nix::sys::prctl::set_no_new_privs().step("set no_new_privs")?;
@@ -97,18 +107,19 @@ fn start(launch: &Launch, supervisor: &mut Supervisor) -> Result<Pid, Failure> {
 }
 
 /// Forks the payload and waits until it has become the command.
-fn start_payload(launch: &Launch) -> Result<Pid, Failure> {
+fn start_payload(launch: &Launch, terminal: Option<UnixStream>) -> Result<Pid, Failure> {
     let step = "start the command";
     let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).step(step)?;
     match crate::sys::fork().step(step)? {
         ForkResult::Child => {
             drop(reader);
-            let Err(failure) = become_command(launch);
+            let Err(failure) = become_command(launch, terminal);
             send_failure(writer, failure);
             std::process::exit(125)
         }
         ForkResult::Parent { child } => {
-            drop(writer);
+            // The parent sees the end of the socket when the command has started.
+            drop((writer, terminal));
             let mut text = String::new();
             File::from(reader).read_to_string(&mut text).step(step)?;
             if text.is_empty() {
@@ -121,8 +132,8 @@ fn start_payload(launch: &Launch) -> Result<Pid, Failure> {
     }
 }
 
-fn become_command(launch: &Launch) -> Result<Infallible, Failure> {
-    payload::execute(&launch.payload, launch.become_ids.is_none())
+fn become_command(launch: &Launch, terminal: Option<UnixStream>) -> Result<Infallible, Failure> {
+    payload::execute(&launch.payload, launch.become_ids.is_none(), terminal)
 }
 
 fn send_failure(writer: OwnedFd, failure: Failure) {
