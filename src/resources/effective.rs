@@ -7,6 +7,7 @@ use sandbox::spec::{Limit, Limits};
 use serde::Serialize;
 
 use super::{Class, Policy, Resource, ResourceError, Unit};
+use crate::profile::Permission;
 
 /// What shares are shares of.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,6 +79,8 @@ pub struct Effective {
     pub class_from: String,
     /// Whether rpmbuild is tried once more, with half the jobs, when memory ran out.
     pub retry_after_oom: bool,
+    /// What it may do that is refused otherwise.
+    pub allowed: Vec<Permission>,
     /// The limits.
     pub settings: BTreeMap<Resource, Setting>,
 }
@@ -100,6 +103,7 @@ pub fn effective(
     };
     let line = ancestry(policy, class)?;
     let retry = line.iter().find_map(|(_, class)| class.retry_after_oom);
+    let allowed = line.iter().find_map(|(_, class)| class.allow.clone());
     let mut settings = BTreeMap::new();
     for resource in Resource::ALL {
         let setting = match overrides.iter().rev().find(|o| o.resource == resource) {
@@ -123,6 +127,7 @@ pub fn effective(
         class: class.to_owned(),
         class_from,
         retry_after_oom: retry.unwrap_or(false),
+        allowed: allowed.unwrap_or_default(),
         settings,
     })
 }
