@@ -63,8 +63,9 @@ pub struct SandboxSpec {
     /// Whether the command sees a 32-bit machine, as with setarch(8): `uname -m` says i686 on
     /// x86_64. What it may execute does not change.
     pub linux32: bool,
-    /// Whether the command keeps the caller's session and controlling terminal. Needed for an
-    /// interactive shell only; otherwise the command gets a session of its own.
+    /// Whether the command keeps the caller's session and controlling terminal, as the rest of a
+    /// pipeline does. Otherwise it gets a session of its own, whose terminal, if `stdio` has one,
+    /// is the sandbox's.
     pub keep_session: bool,
 }
 
@@ -230,9 +231,17 @@ impl Stdio {
     /// The caller's own descriptors.
     pub const INHERIT: Stdio =
         Stdio { stdin: Stdin::Inherit, stdout: Stdout::Inherit, stderr: Stdout::Inherit };
+    /// A terminal of the sandbox's own.
+    pub const TERMINAL: Stdio =
+        Stdio { stdin: Stdin::Terminal, stdout: Stdout::Terminal, stderr: Stdout::Terminal };
     /// No input; output and errors together to the parent.
     pub const CAPTURE: Stdio =
         Stdio { stdin: Stdin::Null, stdout: Stdout::Capture, stderr: Stdout::Capture };
+
+    /// Whether any of them is a terminal of the sandbox's own.
+    pub fn has_terminal(&self) -> bool {
+        self.stdin == Stdin::Terminal || [self.stdout, self.stderr].contains(&Stdout::Terminal)
+    }
 }
 
 /// Source of standard input.
@@ -243,6 +252,8 @@ pub enum Stdin {
     Null,
     /// The caller's.
     Inherit,
+    /// A pseudo terminal of the sandbox's own; what is typed at the caller's arrives there.
+    Terminal,
 }
 
 /// Destination of standard output or standard error.
@@ -255,6 +266,8 @@ pub enum Stdout {
     Inherit,
     /// The one pipe that the parent reads.
     Capture,
+    /// The pseudo terminal of the sandbox's own; the caller's standard output shows it.
+    Terminal,
 }
 
 /// What of the network the command sees.

@@ -2,7 +2,8 @@
 //!
 //! The parent writes one [`Launch`] to descriptor 3; on the socket at descriptor 4, `sandbox-init`
 //! answers with [`Report`]s, one JSON object a line, and the parent sends [`Request`]s. Either end
-//! closing the socket means that it is gone.
+//! closing the socket means that it is gone. If the command gets a terminal, its controlling side
+//! is sent over the socket at descriptor 5, and the command starts when one byte has come back.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,8 @@ use crate::outcome::Rusage;
 pub const LAUNCH_FD: i32 = 3;
 /// Descriptor of the socket to the parent.
 pub const CONTROL_FD: i32 = 4;
+/// Descriptor of the socket over which a terminal is handed to the parent.
+pub const TERMINAL_FD: i32 = 5;
 
 /// Everything that `sandbox-init` does, in the order in which it does it. It decides nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -208,6 +211,9 @@ pub struct Payload {
     pub cwd: PathBuf,
     /// Whether the command gets a session of its own.
     pub new_session: bool,
+    /// Standard descriptors that are a pseudo terminal of the sandbox's own, which controls the
+    /// session; none if it has no terminal.
+    pub terminal: Vec<i32>,
     /// Whether it sees a 32-bit machine.
     pub linux32: bool,
     /// Per-process limits by name of setrlimit(2), without `RLIMIT_`.

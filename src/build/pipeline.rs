@@ -68,6 +68,7 @@ pub fn run(
         artifacts: progress.artifacts,
         rejected: progress.rejected,
         limits: env.context.limits.clone(),
+        allowed: request.resources.allowed.clone(),
         tools: progress.tools,
     };
     let written = outcome.write(results);
@@ -307,8 +308,11 @@ impl<'a> Build<'a> {
         };
         let mut spec = self.build_spec(stage, vec![visible], unpack)?;
         spec.timeout_ms = Some(600_000);
-        let finished = stage.sandbox(&spec, Log::Root)?;
         let what = "unpacking the source package";
+        let (finished, too_large) = self.watched(stage, &spec, Log::Root, what)?;
+        if let Some(failure) = too_large {
+            return Err(failure);
+        }
         if let Some(failure) = classify_command(stage.stage, what, &finished.outcome, &spec.limits)
         {
             return Err(failure);

@@ -44,6 +44,8 @@ pub struct PlannedStage {
     pub user: User,
     /// What of the network they see.
     pub network: Network,
+    /// Seccomp policies of their system call filter.
+    pub seccomp: Vec<String>,
     /// Capabilities they keep.
     pub capabilities: Vec<String>,
     /// Wall-clock limit of each command in milliseconds.
@@ -83,6 +85,7 @@ pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPl
             } else {
                 loaded.network
             },
+            seccomp: loaded.seccomp_with(&request.resources.allowed),
             capabilities: loaded.capabilities(),
             timeout_ms,
             commands,

@@ -207,16 +207,19 @@ pub fn sessions_of(store: &Store, line: &str) -> Vec<String> {
     keys
 }
 
+/// Whether there are roots of which `line` is what they have in common.
+pub fn has_root(store: &Store, line: &str) -> bool {
+    names(&store.roots())
+        .iter()
+        .any(|key| key.rsplit_once('-').is_some_and(|(begin, _)| begin == line))
+}
+
 /// Names of package and compiler caches that no root belongs to any more.
 pub fn caches_without_roots(store: &Store) -> Vec<String> {
-    let roots = names(&store.roots());
-    let has_root = |line: &str| {
-        roots.iter().any(|key| key.rsplit_once('-').is_some_and(|(begin, _)| begin == line))
-    };
     let mut lines = [names(&store.caches()), names(&store.compiler_caches())].concat();
     lines.sort();
     lines.dedup();
-    lines.retain(|line| !has_root(line));
+    lines.retain(|line| !has_root(store, line));
     lines
 }
 

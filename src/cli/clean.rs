@@ -42,16 +42,29 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
             }
         }
     }
+    // Layers after the roots that they lie on, and last what roots have in common.
+    let rank = |name: &String| {
+        let (has_root, has_layer) = (store.root(name).exists(), store.layers().join(name).exists());
+        (!has_root, !has_layer, name.clone())
+    };
+    let mut names: Vec<String> = names.into_iter().collect();
+    names.sort_by_key(rank);
+    let mut is_used = false;
     let mut worst = match prefix {
         Some(_) => Ok(0),
         None => remove_images(&store),
     };
     for name in &names {
+        if inventory::has_root(&store, name) {
+            continue;
+        }
         let error = match remove::remove_root(&context, &program, &store, name) {
             Ok(Removed::Gone) => {
                 print(format_args!("removed {name}"));
                 continue;
             }
+            // Whoever uses a layer uses its root, which was told.
+            Ok(Removed::InUse) if is_used => continue,
             Ok(Removed::InUse) => CliError::new(
                 status::LOCKED,
                 format!("the buildroot {name} is in use"),
@@ -63,6 +76,7 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
             }
             Err(error) => store_error(error),
         };
+        is_used |= error.status() == status::LOCKED;
         // The others are removed all the same; the first failure is the one that is told last.
         match worst {
             Ok(_) => worst = Err(error),

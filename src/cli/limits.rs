@@ -102,6 +102,9 @@ pub(super) fn show(args: &LimitsShow) -> Result<u8, CliError> {
     }
     let retry = if effective.retry_after_oom { "yes" } else { "no" };
     print(format_args!("{:<12} {retry}", "retry_after_oom"));
+    let allowed: Vec<&str> = effective.allowed.iter().map(|allowed| allowed.name()).collect();
+    let allowed = if allowed.is_empty() { "nothing more".to_owned() } else { allowed.join(", ") };
+    print(format_args!("{:<12} {allowed}", "allowed"));
     Ok(0)
 }
 

@@ -15,6 +15,7 @@ mod sandbox_run;
 mod setup;
 mod signals;
 mod size;
+mod terminal;
 mod usage;
 
 use std::process::ExitCode;

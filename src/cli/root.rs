@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sandbox::spec::{Limits, Mount, Stdio};
+use sandbox::spec::{Limits, Mount};
 use sandbox::{Exit, Sandbox};
 
 use super::args::{self, Common};
@@ -12,6 +12,7 @@ use super::error::CliError;
 use super::output::{print, sink};
 use super::setup::{Setup, StoreUse};
 use super::signals::{self, Forwarding};
+use super::terminal;
 use crate::build::commands;
 use crate::buildroot::inventory;
 use crate::buildroot::roots::{self, Root};
@@ -97,10 +98,8 @@ pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
             spec.capabilities.sort();
             spec.capabilities.dedup();
         }
-        spec.stdio = Stdio::INHERIT;
-        spec.keep_session = true;
+        terminal::attach(&mut spec);
         if args.unpriv {
-            spec.seccomp.push("terminal".to_owned());
             spec.cwd = env.options.chroothome.clone().into();
         }
         let failed = |error: sandbox::SandboxError| {
@@ -109,7 +108,7 @@ pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
         };
         let sandbox = Sandbox::spawn(&spec, &env.runner.host).map_err(failed)?;
         // From here on, signals are for the command.
-        let _forwarding = signals::forward(sandbox.killer());
+        let _forwarding = signals::forward(sandbox.killer(), &spec);
         drop(stops);
         match sandbox.wait(&mut |_| {}).map_err(failed)?.exit {
             Exit::Exited(code) => Ok(code as u8),

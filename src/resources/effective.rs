@@ -7,6 +7,7 @@ use sandbox::spec::{IoLimits, Limit, Limits};
 use serde::Serialize;
 
 use super::{Class, Policy, Resource, ResourceError, Unit};
+use crate::profile::Permission;
 
 /// What shares are shares of.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +85,8 @@ pub struct Effective {
     /// The disk whose reading and writing is limited, as `MAJOR:MINOR`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<String>,
+    /// What it may do that is refused otherwise.
+    pub allowed: Vec<Permission>,
     /// The limits.
     pub settings: BTreeMap<Resource, Setting>,
 }
@@ -106,6 +109,7 @@ pub fn effective(
     };
     let line = ancestry(policy, class)?;
     let retry = line.iter().find_map(|(_, class)| class.retry_after_oom);
+    let allowed = line.iter().find_map(|(_, class)| class.allow.clone());
     let mut settings = BTreeMap::new();
     for resource in Resource::ALL {
         let setting = match overrides.iter().rev().find(|o| o.resource == resource) {
@@ -130,6 +134,7 @@ pub fn effective(
         class_from,
         retry_after_oom: retry.unwrap_or(false),
         disk: host.disk.clone(),
+        allowed: allowed.unwrap_or_default(),
         settings,
     })
 }

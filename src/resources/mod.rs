@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub use amount::{Amount, AmountError};
 pub use effective::{Effective, HostSize, Override, Setting, effective, host_memory_bytes};
 
+use crate::profile::Permission;
+
 /// Something that is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -133,6 +135,9 @@ pub struct Class {
     pub like: Option<String>,
     /// Whether rpmbuild is tried once more, with half the jobs, when memory ran out.
     pub retry_after_oom: Option<bool>,
+    /// What builds may do that is refused otherwise; without it, as in the class that this one is
+    /// like.
+    pub allow: Option<Vec<Permission>>,
     /// The limits.
     #[serde(default)]
     pub limits: BTreeMap<Resource, Amount>,

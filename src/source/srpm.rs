@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use nix::libc;
+use rpm::IndexTag;
+
 /// What is known of a source package from its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourcePackage {
@@ -37,6 +40,14 @@ pub enum SourcePackageError {
         /// The name in it.
         name: String,
     },
+    /// A link, a device or the like, which rpmbuild never puts into one.
+    #[error("{} contains {name:?}, which is not a regular file", path.display())]
+    NotAFile {
+        /// The file.
+        path: PathBuf,
+        /// The name in it.
+        name: String,
+    },
     /// None, or more than one.
     #[error("{} contains {count} spec files; exactly one is needed", path.display())]
     Specs {
@@ -66,12 +77,18 @@ impl SourcePackage {
             .iter()
             .map(|name| name.to_string_lossy().into_owned())
             .collect();
-        for name in &names {
-            if !is_plain(name) {
-                return Err(SourcePackageError::UnsafeName {
-                    path: path.to_owned(),
-                    name: name.clone(),
-                });
+        let modes = match metadata.header.get_entry_data_as_u16_array(IndexTag::RPMTAG_FILEMODES) {
+            Err(rpm::Error::TagNotFound(_)) => Vec::new(),
+            modes => modes.map_err(header)?,
+        };
+        for (index, name) in names.iter().enumerate() {
+            let (path, name) = (path.to_owned(), name.clone());
+            if !is_plain(&name) {
+                return Err(SourcePackageError::UnsafeName { path, name });
+            }
+            let mode = modes.get(index).map_or(0, |mode| u32::from(*mode));
+            if mode & libc::S_IFMT != libc::S_IFREG {
+                return Err(SourcePackageError::NotAFile { path, name });
             }
         }
         let specs: Vec<&String> = names.iter().filter(|name| name.ends_with(".spec")).collect();

@@ -20,7 +20,7 @@ fn spec(case: &Case, name: &str, requires: &[&str]) -> String {
          find / -xdev ! -path '/builddir*' ! -path '/tmp*' ! -path '/var/tmp*' ! -path '/run*' \
          ! -path '/var/lib/rpm*' -printf 'entry %p %y %m %U %G %l\\n' | LC_ALL=C sort\n\
          find / -xdev -type f ! -path '/builddir*' ! -path '/var/tmp*' ! -path '/var/lib/rpm*' ! -path '/var/cache/*' \
-         -readable -exec sha256sum {{}} + | sed 's/^/sum /' | LC_ALL=C sort\n\
+         ! -path '/tmp*' ! -path '/var/lib/dnf*' -readable -exec sha256sum {{}} + | sed 's/^/sum /' | LC_ALL=C sort\n\
          %install\n%files\n"
     );
     case.file(&format!("{name}.spec"), text.as_bytes())

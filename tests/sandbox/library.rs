@@ -17,7 +17,7 @@ use crate::harness::{
 use crate::processes::started;
 
 /// A command as a build stage would have it.
-fn spec(command: &[&str]) -> SandboxSpec {
+pub fn spec(command: &[&str]) -> SandboxSpec {
     let host = HostFacts::probe();
     SandboxSpec {
         name: "test".to_owned(),

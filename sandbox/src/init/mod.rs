@@ -19,6 +19,7 @@ mod payload;
 mod pid1;
 mod resolve;
 mod supervisor;
+mod terminal;
 
 use nix::errno::Errno;
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -36,9 +37,17 @@ impl Supervisor {
     }
 }
 
-/// Runs pid 1, which joins the groups of these files; gives its exit status, which nobody looks at: what happened is reported.
-pub(super) fn run(launch: &Launch, mut supervisor: Supervisor, groups: Vec<File>) -> isize {
-    match start(launch, &mut supervisor, groups) {
+/// What pid 1 has from the supervisor.
+pub(super) struct Inherited {
+    /// Files through which it joins control groups.
+    pub(super) groups: Vec<File>,
+    /// The socket over which a terminal goes to the parent.
+    pub(super) terminal: Option<UnixStream>,
+}
+
+/// Runs pid 1; gives its exit status, which nobody looks at: what happened is reported.
+pub(super) fn run(launch: &Launch, mut supervisor: Supervisor, inherited: Inherited) -> isize {
+    match start(launch, &mut supervisor, inherited) {
         Ok(payload) => {
             let (end, leftovers) = reap(payload);
             // The supervisor adds the usage, which is complete only after this process's end.
@@ -52,7 +61,12 @@ pub(super) fn run(launch: &Launch, mut supervisor: Supervisor, groups: Vec<File>
     }
 }
 
-fn start(launch: &Launch, supervisor: &mut Supervisor, groups: Vec<File>) -> Result<Pid, Failure> {
+fn start(
+    launch: &Launch,
+    supervisor: &mut Supervisor,
+    inherited: Inherited,
+) -> Result<Pid, Failure> {
+    let Inherited { groups, terminal } = inherited;
     if supervisor.0.read(&mut [0]).step("wait for the id maps")? == 0 {
         return Err(Failure::new("wait for the id maps: the supervisor has ended", Errno::EPIPE));
     }
@@ -89,7 +103,7 @@ fn start(launch: &Launch, supervisor: &mut Supervisor, groups: Vec<File>) -> Res
     builder.enter()?;
     drop(sources);
 
-    let payload = start_payload(launch)?;
+    let payload = start_payload(launch, terminal)?;
     supervisor.report(&Report::Started);
     payload::keep_only_kill()?;
     nix::sys::prctl::set_no_new_privs().step("set no_new_privs")?;
@@ -97,14 +111,17 @@ fn start(launch: &Launch, supervisor: &mut Supervisor, groups: Vec<File>) -> Res
 }
 
 /// Starts the payload; it has become the command when this returns.
-fn start_payload(launch: &Launch) -> Result<Pid, Failure> {
+fn start_payload(launch: &Launch, terminal: Option<UnixStream>) -> Result<Pid, Failure> {
     let mut failure = None;
     let started = crate::sys::spawn(|| {
-        let Err(error) = payload::execute(&launch.payload, launch.become_ids.is_none());
+        let keeps_ids = launch.become_ids.is_none();
+        let Err(error) = payload::execute(&launch.payload, keeps_ids, terminal.as_ref());
         failure = Some(error);
         125
     });
     let child = started.step("start the command")?;
+    // The parent sees the end of the socket when the command has started.
+    drop(terminal);
     // It was in this memory when it changed its user, which sets this anew.
     nix::sys::prctl::set_dumpable(false).step("become undumpable")?;
     match failure {

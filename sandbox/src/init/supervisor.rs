@@ -15,12 +15,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::pid1::{self, Supervisor};
+use super::pid1::{self, Inherited, Supervisor};
 use super::{Attempt, Failure};
 use super::{carrier, groups, maps};
 use crate::outcome::Rusage;
 use crate::sys::SignalOrigin;
-use crate::wire::{CONTROL_FD, End, LAUNCH_FD, Launch, Namespace, Report, Request};
+use crate::wire::{CONTROL_FD, End, LAUNCH_FD, Launch, Namespace, Report, Request, TERMINAL_FD};
 
 pub(super) fn run() -> i32 {
     let Ok(control) = crate::sys::adopt_fd(CONTROL_FD) else {
@@ -72,8 +72,16 @@ impl Control {
 
 fn supervise(control: &mut Control) -> Result<(), Failure> {
     let launch = read_launch()?;
-    close_foreign_descriptors().step("close inherited descriptors")?;
+    let mut terminal = match launch.payload.terminal.is_empty() {
+        true => None,
+        false => Some(crate::sys::adopt_fd(TERMINAL_FD).step("find the socket for the terminal")?),
+    };
+    let last = if terminal.is_some() { TERMINAL_FD } else { CONTROL_FD };
+    close_foreign_descriptors(last).step("close inherited descriptors")?;
     set_cloexec(control.socket.as_fd()).step("mark the control socket")?;
+    if let Some(socket) = &terminal {
+        set_cloexec(socket.as_fd()).step("mark the socket for the terminal")?;
+    }
     // Forwarded or looked at when poll says so; blocked in pid 1 too, which waits for them.
     SigSet::all().thread_block().step("block signals")?;
     let signals =
@@ -91,7 +99,11 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
         drop(ours.take());
         match theirs.take() {
             Some(socket) => {
-                pid1::run(&launch, Supervisor(File::from(socket)), std::mem::take(&mut joined))
+                let inherited = Inherited {
+                    groups: std::mem::take(&mut joined),
+                    terminal: terminal.take().map(UnixStream::from),
+                };
+                pid1::run(&launch, Supervisor(File::from(socket)), inherited)
             }
             None => 1,
         }
@@ -105,7 +117,7 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
         None => crate::sys::clone_process(flags, &mut child),
     }
     .step(step)?;
-    drop(theirs);
+    drop((theirs, terminal));
     let Some(mut socket) = ours else {
         return Err(Failure::new("make the socket to pid 1", Errno::EBADF));
     };
@@ -336,13 +348,13 @@ fn read_launch() -> Result<Launch, Failure> {
     })
 }
 
-/// Closes everything but the standard descriptors and the control socket. Walks /proc/self/fd,
+/// Closes everything above the last descriptor that is wanted. Walks /proc/self/fd,
 /// since close_range(2) is newer than the oldest supported kernel.
-fn close_foreign_descriptors() -> std::io::Result<()> {
+fn close_foreign_descriptors(last: i32) -> std::io::Result<()> {
     let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
-    for fd in open.into_iter().filter(|fd| *fd > CONTROL_FD) {
+    for fd in open.into_iter().filter(|fd| *fd > last) {
         // The descriptor of the walk itself is among them and closed already.
         let _ = nix::unistd::close(fd);
     }

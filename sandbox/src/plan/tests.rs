@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::cgroup::CgroupFacts;
 use crate::ids::{IdMapping, IdRange};
-use crate::spec::{Limit, Limits, Mount, Namespaces, Network, Root, Stdio, User};
+use crate::spec::{Limit, Limits, Mount, Namespaces, Network, Root, Stdio, Stdout, User};
 
 /// An ordinary user with subordinate ids, on a host without control groups.
 fn host() -> HostFacts {
@@ -148,7 +148,27 @@ fn contradictions_are_errors() {
         };
     }));
     messages.push(wrong(&|s| s.limits.pids = Some(Limit::required(5))));
+    messages.push(wrong(&|s| {
+        s.stdio = Stdio::TERMINAL;
+        s.keep_session = true;
+    }));
+    messages.push(wrong(&|s| {
+        s.stdio = Stdio::TERMINAL;
+        s.mounts.retain(|mount| !matches!(mount, Mount::Dev { .. }));
+    }));
     insta::assert_snapshot!(messages.join("\n"));
+}
+
+#[test]
+fn a_terminal_is_where_it_was_asked_for() {
+    let host = host();
+    let mut spec = spec(&host);
+    let terminal = |spec: &SandboxSpec| plan(spec, &host).unwrap().launch.payload.terminal;
+    assert_eq!(terminal(&spec), [0; 0]);
+    spec.stdio = Stdio::TERMINAL;
+    assert_eq!(terminal(&spec), [0, 1, 2]);
+    spec.stdio.stderr = Stdout::Inherit;
+    assert_eq!(terminal(&spec), [0, 1]);
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub(crate) fn adopt_fd(fd: RawFd) -> nix::Result<OwnedFd> {
     if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
         return Err(Errno::last());
     }
-    // SAFETY: the descriptor is open, and the two callers, with different numbers, are the only
+    // SAFETY: the descriptor is open, and the callers, with different numbers, are the only
     // ones that take it over.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -26,7 +26,7 @@ pub(in crate::cli) struct LimitArgs {
 pub(in crate::cli) struct ResourceArgs {
     #[command(flatten)]
     pub(in crate::cli) limits: LimitArgs,
-    /// Class of resources: default, small, large, or one of /etc/albs-node/resources.toml
+    /// Class of resources: default, small, large, nested, or one of /etc/albs-node/resources.toml
     /// [default: by the name of the package].
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) class: Option<String>,
