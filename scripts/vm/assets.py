@@ -23,8 +23,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("ALBS_NODE_VM_CACHE") or "/var/cache/albs-node/vm")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-# Of the emulators, of the cross compilers, and of guests of other architectures.
-SUITE = os.environ.get("ALBS_NODE_VM_SUITE") or "trixie"
+# Of the emulators.
+STABLE = "trixie"
+# Of the cross compilers, of distributions' kernels, and of guests of other architectures.
+SUITE = os.environ.get("ALBS_NODE_VM_SUITE") or STABLE
 # Part of every stamp: raise it when what is made changes without its arguments.
 RECIPE = 2
 
@@ -213,7 +215,11 @@ def kernel(arch: str, suite: str, variant: str) -> Path:
         modules = next(p for p in (place / "usr/lib/modules", place / "lib/modules") if p.is_dir())
         (place / "modules").symlink_to(modules.relative_to(place))
         version = next(modules.iterdir()).name
-        image = next(p for p in (place / "boot").iterdir() if p.name.startswith("vmlinu") and p.name.endswith(version))
+        # Newer suites have it beside the modules.
+        images = [*place.glob(f"boot/vmlinu*{version}"), *(modules / version).glob("vmlinu*")]
+        if not images:
+            raise Failure(f"the packages of {name} have no kernel")
+        image = images[0]
         (place / "kernel").symlink_to(image.relative_to(place))
         (place / "lib").exists() or (place / "lib").symlink_to("usr/lib")
         run(["depmod", "-b", str(place), version], f"indexing the modules of {version}")
@@ -314,5 +320,5 @@ def emulators() -> Path:
     """A root with qemu, whose packages conflict with those of some hosts."""
     def make(place: Path) -> None:
         (place / "root").mkdir()
-        debian(place / "root", ["amd64"], EMULATORS.split())
-    return made("emulators", [SUITE, EMULATORS], make)
+        debian(place / "root", ["amd64"], EMULATORS.split(), suite=STABLE)
+    return made("emulators", [STABLE, EMULATORS], make)

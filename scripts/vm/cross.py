@@ -9,7 +9,7 @@ import assets
 from assets import ARCHITECTURES, CACHE, Failure
 
 # Debian keeps a recent rustc in its stable suites under another name.
-WEB = "" if assets.SUITE == "sid" else "-web"
+WEB = "-web" if assets.SUITE in ("bookworm", "trixie") else ""
 PACKAGES = f"ca-certificates cargo{WEB} gcc libc6-dev libseccomp-dev pkgconf rustc{WEB}"
 
 
