@@ -115,14 +115,14 @@ def made(name: str, recipe: list[object], make: Callable[[Path], None]) -> Path:
             raise Failure("only root can make guests", "start it as root once")
         run([str(HERE.parent / "deps"), "vm"], "installing what making guests needs")
         new = CACHE / f"{name}.new"
-        shutil.rmtree(new, ignore_errors=True)
+        remove(new)
         forget(name)
         new.mkdir()
         new.chmod(0o755)
         try:
             make(new)
         except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
+            remove(new)
             raise
         new.rename(place)
     return place
@@ -132,7 +132,13 @@ def forget(name: str) -> None:
     """Remove what older recipes have made and nobody has used for a week."""
     for old in CACHE.glob(f"{name}.*"):
         if old.stat().st_mtime < time.time() - 7 * 86400:
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
+
+
+def remove(place: Path) -> None:
+    """Remove a directory of the cache, but nothing that is mounted in it."""
+    if place.exists():
+        run(["rm", "-rf", "--one-file-system", "--", str(place)], f"removing {place}")
 
 
 def mirror() -> str:
@@ -232,7 +238,9 @@ def debian(place: Path, architectures: list[str], packages: list[str], variant: 
     options = place.with_suffix(".apt.conf")
     options.write_text("\n".join([*apt_lines(), ""]))
     try:
-        run(["mmdebstrap", "--mode=root", f"--variant={variant}", f"--architectures={','.join(architectures)}",
+        # In a mount namespace of its own: it mounts the host's /dev/shm, /proc and /sys in the root, and
+        # were it killed, removing the root would empty them.
+        run(["unshare", "--mount", "--propagation=private", "mmdebstrap", "--mode=root", f"--variant={variant}", f"--architectures={','.join(architectures)}",
              f"--keyring={KEYRING}", f"--include={','.join(packages)}", f"--aptopt={options}",
              *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEAN), suite, str(place), mirror()],
             f"making a Debian {suite} root")
