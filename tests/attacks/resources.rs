@@ -41,14 +41,16 @@ const ON_MEMORY_AND_PROCESSES: &[Attack] = &[
     Attack {
         name: "memory",
         lines: "perl -e 'push @a, \"x\" x (8 << 20) while 1'",
-        options: &["--memory", "256M", "--timeout", "30"],
+        // User-mode-linux takes ten seconds of a processor for so many pages.
+        options: &["--memory", "256M", "--timeout", "90"],
         end: Some((10, "hit the memory limit of 256 MiB in %build")),
         class: "resource",
     },
     Attack {
         name: "shared-memory",
         lines: "cat /dev/zero > /dev/shm/all",
-        options: &["--memory", "256M", "--timeout", "30"],
+        // User-mode-linux takes ten seconds of a processor for so many pages.
+        options: &["--memory", "256M", "--timeout", "90"],
         end: Some((10, "hit the memory limit of 256 MiB in %build")),
         class: "resource",
     },
@@ -186,6 +188,6 @@ fn carry_out(kind: Kind, attacks: &[Attack]) {
             }
         }
         let outcome: Value = case.outcome("result");
-        assert!(outcome["seconds"].as_f64().unwrap() < 100.0, "{}", attack.name);
+        assert!(outcome["seconds"].as_f64().unwrap() < 200.0, "{}: {outcome:#}", attack.name);
     }
 }
