@@ -53,7 +53,7 @@ fn silence_ends_a_build() {
 #[test]
 fn a_flood_of_output_is_cut() {
     let Some(case) = Case::shared(Kind::Subids, "flood") else { return };
-    let flood = spec(&case, "echo the beginning; yes flood | head -c 200000000; echo the end");
+    let flood = spec(&case, "echo the beginning; yes flood | head -c 60000000; echo the end");
     build(&case, &flood, &["--log-size", "4M"]).succeeds();
     let log = case.log("build.log");
     assert!(log.len() < (4 << 20) + 10_000, "{}", log.len());
@@ -115,16 +115,18 @@ fn what_was_used_is_drawn() {
     build(&case, &busy, &[]).succeeds();
     let stages = &case.outcome("result")["stages"];
     let samples = stages[3]["samples"].as_array().unwrap();
-    assert!((3..=6).contains(&samples.len()), "{samples:?}");
+    // One a second, and on a slow machine the stage has more of them than its loop.
+    let most = stages[3]["seconds"].as_f64().unwrap() as usize + 2;
+    assert!((3..=most).contains(&samples.len()), "{samples:?}");
     assert!(samples.iter().all(|sample| sample["memory_bytes"].as_u64().unwrap() > 0));
     assert!(stages[3]["memory_average_bytes"].as_u64().unwrap() > 0);
     let result = case.result("result").display().to_string();
     let text = program(&case, &["usage", &result]);
     let line = text.lines().find(|line| line.starts_with("processors")).unwrap();
     assert!(line.contains('█'), "{text}");
-    // One processor was busy.
+    // One processor was busy, as far as other programs left it.
     let most: f64 = line.rsplit_once("| ").unwrap().1.parse().unwrap();
-    assert!((0.5..1.5).contains(&most), "{text}");
+    assert!((0.1..1.5).contains(&most), "{text}");
     let svg = program(&case, &["usage", "--svg", &result]);
     assert!(svg.starts_with("<svg ") && svg.matches("<polyline").count() == 5, "{svg}");
 }
