@@ -20,6 +20,8 @@ pub struct HostSize {
     pub disk_bytes: u64,
     /// Free inodes there.
     pub inodes: u64,
+    /// Numbers that processes can have.
+    pub pids: u64,
     /// The disk where builds write, as `MAJOR:MINOR`, if it is one.
     pub disk: Option<String>,
     /// Builds that run at a time.
@@ -37,10 +39,17 @@ impl HostSize {
             disk_bytes: disk
                 .map_or(0, |disk| disk.blocks_available().saturating_mul(disk.fragment_size())),
             inodes: disk.map_or(0, |disk| disk.files_available()),
+            pids: pid_max(),
             disk: sandbox::cgroup::disk_below(place),
             slots,
         }
     }
+}
+
+/// How many numbers there are for processes and threads (proc_sys_kernel(5), pid_max).
+fn pid_max() -> u64 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
+    text.trim().parse().unwrap_or(32_768)
 }
 
 /// The host's memory in bytes; 0 if it is not known.
@@ -192,6 +201,11 @@ fn of_class(
         amount: amount.to_string(),
         source,
     })?;
+    // Half of all numbers is for the host, whatever the class says.
+    let number = match resource {
+        Resource::Pids => number.map(|pids| pids.min(host.pids as f64 / 2.0 / slots)),
+        _ => number,
+    };
     let number = match resource.unit() {
         Unit::Processors => number,
         _ => number.map(f64::floor),

@@ -3,6 +3,7 @@ use crate::profile::Permission;
 
 const HOST: HostSize = HostSize {
     disk: None,
+    pids: 32_768,
     memory_bytes: 16 << 30,
     cpus: 8,
     disk_bytes: 100 << 30,
