@@ -45,6 +45,7 @@ pub struct BuildOutcome {
     /// Limits that were asked for.
     pub limits: Limits,
     /// What rpmbuild was allowed beyond what builds may do otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<Permission>,
     /// Versions of what took part.
     pub tools: BTreeMap<String, String>,

@@ -105,7 +105,13 @@ impl DiskWatch {
                 // At most a twentieth of the time goes into looking, as long as that is often enough.
                 wait = (began.elapsed() * 20).clamp(INTERVAL, LONGEST);
             }
-            Watched { too_large: None, failed }
+            // What was written in the last moments is too much all the same.
+            let is_suspicious = free_at_start.less(&free(&tree)).exceeds(&limit.share(4));
+            let last = match is_suspicious {
+                true => measure(&context, &program, &tree).map(|size| size.less(&before)),
+                false => None,
+            };
+            Watched { too_large: last.filter(|size| size.exceeds(&limit)), failed }
         });
         DiskWatch { stop, thread }
     }

@@ -144,8 +144,14 @@ fn built(name: &'static str, package: Vec<u8>) -> Attack {
 /// 30 GiB of zeros in a few hundred kilobytes.
 fn bomb() -> Vec<u8> {
     const SIZE: usize = 1 << 30;
+    // Of so many zeros.
+    const SUM: &str = "49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14";
     let files: Vec<File> = (0..30)
-        .map(|number| File { size: SIZE as u32, ..File::new(&format!("zeros-{number}"), b"") })
+        .map(|number| File {
+            size: SIZE as u32,
+            digest: Some(SUM.to_owned()),
+            ..File::new(&format!("zeros-{number}"), b"")
+        })
         .collect();
     let mut first = Vec::new();
     entry(&mut first, 0, &spec());
@@ -165,7 +171,8 @@ fn bomb() -> Vec<u8> {
 
 fn many() -> Vec<u8> {
     let files = (0..100_000).map(|number| File::new(&format!("file-{number}"), b""));
-    source_package(&[spec()].into_iter().chain(files).collect::<Vec<File>>(), &[])
+    let known = [spec(), File::new("source.txt", b"")];
+    source_package(&known.into_iter().chain(files).collect::<Vec<File>>(), &[])
 }
 
 #[test]

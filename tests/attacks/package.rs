@@ -26,6 +26,8 @@ pub(crate) struct File {
     pub(crate) content: Vec<u8>,
     /// The size that both claim.
     pub(crate) size: u32,
+    /// Checksum that the header tells, if it is not that of the content.
+    pub(crate) digest: Option<String>,
 }
 
 impl File {
@@ -38,6 +40,7 @@ impl File {
             target: String::new(),
             content: content.to_owned(),
             size: content.len() as u32,
+            digest: None,
         }
     }
 
@@ -109,7 +112,7 @@ fn header(files: &[File], payload: &[u8]) -> Vec<u8> {
         1035,
         8,
         &texts(|file| match file.mode == REGULAR {
-            true => hex(&file.content),
+            true => file.digest.clone().unwrap_or_else(|| hex(&file.content)),
             false => String::new(),
         }),
     );

@@ -96,7 +96,7 @@ fn dependencies_are_installed_once() {
         run.succeeds();
         assert!(!dnf(&case), "{}", case.log("root.log"));
         same(&listing(&case), &fresh);
-        assert!(case.log("installed_pkgs.log").contains("zlib1g-dev-"));
+        assert!(case.log("installed_pkgs.log").contains("zlib-devel-1.2.13"));
 
         // Another package with requirements that come to the same.
         let other = spec(&case, "other", &["zlib-devel", "zlib-devel >= 1"]);
