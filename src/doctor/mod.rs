@@ -165,7 +165,8 @@ fn try_overlay(host: &HostFacts, place: &Path) -> Result<(), String> {
         layers: vec![dir.path().join("lower")],
         upper: dir.path().join("upper"),
         work: dir.path().join("work"),
-        volatile: true,
+        // Its mark would stay, of somebody who does not exist here.
+        volatile: false,
     };
     let tried = try_sandbox(host, &[mount]).map_err(|(why, _)| why);
     // What the kernel has made there belongs to ids that exist inside only, and may not be looked
