@@ -2,7 +2,7 @@
 
 use sandbox::landlock::Restriction;
 use sandbox::spec::Network;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::verdict::Stage;
 
@@ -26,6 +26,27 @@ pub struct Profile {
     /// What the command gives up by Landlock.
     #[serde(default)]
     landlock: Vec<LandlockRule>,
+    /// What it may do besides where that is asked for.
+    #[serde(default, rename = "permission")]
+    permissions: Vec<PermissionRule>,
+}
+
+/// What a build may do that is refused otherwise. A profile says what it takes; one that does not
+/// know a permission does not give it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    /// Making user namespaces, and in them what their root may do.
+    UserNamespaces,
+}
+
+impl Permission {
+    /// Its name in policies.
+    pub fn name(self) -> &'static str {
+        match self {
+            Permission::UserNamespaces => "user_namespaces",
+        }
+    }
 }
 
 /// Who runs the command of a profile.
@@ -56,7 +77,24 @@ struct LandlockRule {
     _why: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PermissionRule {
+    name: Permission,
+    /// Seccomp policies that come after those of the profile.
+    seccomp: Vec<String>,
+    /// Likewise.
+    #[serde(rename = "why")]
+    _why: String,
+}
+
 impl Profile {
+    /// Seccomp policies with those that permissions add.
+    pub fn seccomp_with(&self, allowed: &[Permission]) -> Vec<String> {
+        let asked = self.permissions.iter().filter(|rule| allowed.contains(&rule.name));
+        self.seccomp.iter().chain(asked.flat_map(|rule| &rule.seccomp)).cloned().collect()
+    }
+
     /// What the command gives up by Landlock.
     pub fn restrictions(&self) -> Vec<Restriction> {
         self.landlock.iter().flat_map(|rule| rule.deny.iter().copied()).collect()
@@ -170,10 +208,23 @@ mod tests {
     fn every_profile_is_valid() {
         for name in ProfileName::ALL {
             let profile = name.load().unwrap();
-            for policy in &profile.seccomp {
+            for policy in &profile.seccomp_with(&[Permission::UserNamespaces]) {
                 sandbox::seccomp::load(policy, None).unwrap();
             }
             assert!(profile.user == ProfileUser::Root || profile.capabilities().is_empty());
+        }
+    }
+
+    #[test]
+    fn permissions_are_for_rpmbuild_and_come_last() {
+        for name in ProfileName::ALL {
+            let profile = name.load().unwrap();
+            assert_eq!(profile.seccomp_with(&[]), profile.seccomp);
+            let allowed = profile.seccomp_with(&[Permission::UserNamespaces]);
+            match name {
+                ProfileName::Rpmbuild => assert_eq!(allowed, ["calls", "base", "namespaces"]),
+                _ => assert_eq!(allowed, profile.seccomp, "{}", name.as_str()),
+            }
         }
     }
 }

@@ -38,6 +38,9 @@ pub enum PlanError {
     /// A host path that cannot be passed on.
     #[error("the host path {} is not absolute or not UTF-8", .0.display())]
     Source(PathBuf),
+    /// A terminal that the sandbox cannot have.
+    #[error("a terminal of its own needs a session of its own and a /dev of its own")]
+    Terminal,
     /// An overlay without layers.
     #[error("an overlay root needs at least one layer")]
     NoLayers,

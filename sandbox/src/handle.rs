@@ -1,17 +1,13 @@
 //! Starting a sandbox and watching it from the parent.
 
-use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags};
-use nix::sys::signal::SigSet;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
@@ -20,9 +16,11 @@ use crate::error::SandboxError;
 use crate::host::HostFacts;
 use crate::outcome::{Enforcement, Exit, Layer, Outcome, Rusage, StartFailure};
 use crate::plan::{Plan, plan};
-use crate::spec::{SandboxSpec, Stdin, Stdio, Stdout};
+use crate::spec::SandboxSpec;
+use crate::start::{find_init, start_init};
+use crate::terminal::{Event, Events, Relay};
 use crate::watch::Watch;
-use crate::wire::{CONTROL_FD, End, LAUNCH_FD, Launch, Report, Request};
+use crate::wire::{End, Report, Request};
 
 /// A running sandbox. Dropping it kills everything inside.
 #[derive(Debug)]
@@ -30,6 +28,7 @@ pub struct Sandbox {
     init: Pid,
     control: Arc<UnixStream>,
     capture: Option<File>,
+    terminal: Option<Relay>,
     cgroup: Option<Cgroup>,
     plan: Plan,
     host: HostFacts,
@@ -40,7 +39,10 @@ pub struct Sandbox {
 
 /// Ends or signals a sandbox from any thread.
 #[derive(Debug, Clone)]
-pub struct Killer(Arc<UnixStream>);
+pub struct Killer {
+    control: Arc<UnixStream>,
+    terminal: Option<Events>,
+}
 
 impl Killer {
     /// Kills everything inside. The outcome is [`Exit::Cancelled`].
@@ -53,11 +55,19 @@ impl Killer {
         self.send(Request::Signal(number));
     }
 
+    /// Tells what has happened to the caller's terminal; of no effect if the sandbox has none of
+    /// its own.
+    pub fn terminal(&self, event: Event) {
+        if let Some(events) = &self.terminal {
+            events.send(event);
+        }
+    }
+
     fn send(&self, request: Request) {
         if let Ok(mut line) = serde_json::to_vec(&request) {
             line.push(b'\n');
             // A sandbox that has ended needs no request.
-            let _ = (&*self.0).write_all(&line);
+            let _ = (&*self.control).write_all(&line);
         }
     }
 }
@@ -91,11 +101,23 @@ impl Sandbox {
         let launch = plan.finish(filters.to_vec(), &cgroup);
         let (ours, theirs) = UnixStream::pair()
             .map_err(|source| SandboxError::system("make a control socket", source))?;
-        let (capture, pid) = start_init(&init, &launch, &spec.stdio, spec.keep_session, &theirs)?;
+        let (relay, terminal) = match spec.stdio.has_terminal() {
+            true => {
+                let failed = |source| SandboxError::system("prepare a terminal", source);
+                let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+                (Some(Relay::new(ours).map_err(failed)?), Some(theirs))
+            }
+            false => (None, None),
+        };
+        let (capture, pid) =
+            start_init(&init, &launch, &spec.stdio, spec.keep_session, &theirs, terminal.as_ref())?;
+        // The other ends are sandbox-init's alone now: their closing means its end.
+        drop((theirs, terminal));
         Ok(Sandbox {
             init: pid,
             control: Arc::new(ours),
             capture,
+            terminal: relay,
             cgroup: Some(cgroup),
             plan,
             host: host.clone(),
@@ -111,16 +133,22 @@ impl Sandbox {
 
     /// A handle that ends this sandbox from another thread.
     pub fn killer(&self) -> Killer {
-        Killer(Arc::clone(&self.control))
+        Killer {
+            control: Arc::clone(&self.control),
+            terminal: self.terminal.as_ref().map(Relay::events),
+        }
     }
 
-    /// Waits for the end. `output` gets what the command writes to captured descriptors, in
+    /// Waits for the end. A command with a terminal of its own starts only now. `output` gets what the command writes to captured descriptors, in
     /// chunks of any length.
     ///
     /// # Errors
     ///
     /// A system call of the parent fails.
     pub fn wait(mut self, output: &mut dyn FnMut(&[u8])) -> Result<Outcome, SandboxError> {
+        if let Some(relay) = &mut self.terminal {
+            relay.start().map_err(|source| SandboxError::system("use the terminal", source))?;
+        }
         let mut reports = Reports::default();
         let mut capture = self.capture.take();
         let mut control = &*self.control;
@@ -138,7 +166,11 @@ impl Sandbox {
             if control_ready {
                 match read_chunk(&mut control, &mut buffer, "read the control socket")? {
                     0 => control_open = false,
-                    count => reports.add(&buffer[..count]),
+                    count => {
+                        reports.add(&buffer[..count]);
+                        // It ends after that, which waiting for it shows as well.
+                        control_open = !reports.are_complete();
+                    }
                 }
             }
             if let Some(file) = capture.as_mut().filter(|_| capture_ready) {
@@ -149,6 +181,8 @@ impl Sandbox {
             }
         }
         self.reap();
+        // What the command has written last is shown, and the caller's terminal is as before.
+        drop(self.terminal.take());
         self.conclude(reports)
     }
 
@@ -241,6 +275,11 @@ struct Reports {
 }
 
 impl Reports {
+    /// Whether there will be no others.
+    fn are_complete(&self) -> bool {
+        matches!(self.last, Some(Report::Finished { .. } | Report::Failed { .. }))
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
         while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
@@ -278,104 +317,4 @@ fn read_chunk(
             result => return result.map_err(|source| SandboxError::system(action, source)),
         }
     }
-}
-
-/// `sandbox-init` beside this program, or in the libexec directory of its prefix.
-fn find_init() -> Result<PathBuf, SandboxError> {
-    let own = std::env::current_exe()
-        .map_err(|source| SandboxError::system("find this program's own path", source))?;
-    let dir = own.parent().unwrap_or(Path::new("/"));
-    let above = dir.parent().unwrap_or(Path::new("/"));
-    let tried = [
-        dir.join("sandbox-init"),
-        above.join("libexec/albs-node/sandbox-init"),
-        // Test programs of cargo lie one directory deeper.
-        above.join("sandbox-init"),
-    ];
-    match tried.iter().find(|path| path.is_file()) {
-        Some(path) => Ok(path.clone()),
-        None => Err(SandboxError::NoInit { tried: tried.to_vec() }),
-    }
-}
-
-/// Starts `sandbox-init` with the launch and the control socket on their descriptors. Gives the
-/// reading end of the output pipe, if there is one, and the process id.
-fn start_init(
-    program: &Path,
-    launch: &Launch,
-    stdio: &Stdio,
-    keep_session: bool,
-    control: &UnixStream,
-) -> Result<(Option<File>, Pid), SandboxError> {
-    let system = |action: &str, error: nix::errno::Errno| SandboxError::system(action, error);
-    let launch_file = launch_file(launch)?;
-    let null = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .map_err(|source| SandboxError::system("open /dev/null", source))?;
-    let captures = stdio.stdout == Stdout::Capture || stdio.stderr == Stdout::Capture;
-    let pipe = match captures {
-        true => Some(
-            nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
-                .map_err(|error| system("make a pipe for the output", error))?,
-        ),
-        false => None,
-    };
-    let writer = pipe.as_ref().map_or(-1, |(_, writer)| writer.as_raw_fd());
-    let out = |which: Stdout, own: i32| match which {
-        Stdout::Null => null.as_raw_fd(),
-        Stdout::Inherit => own,
-        Stdout::Capture => writer,
-    };
-    let stdin = match stdio.stdin {
-        Stdin::Null => null.as_raw_fd(),
-        Stdin::Inherit => 0,
-    };
-    let pairs = [
-        (stdin, 0),
-        (out(stdio.stdout, 1), 1),
-        (out(stdio.stderr, 2), 2),
-        (launch_file.as_raw_fd(), LAUNCH_FD),
-        (control.as_raw_fd(), CONTROL_FD),
-    ];
-    // Dups happen in order, so no source may be a number that an earlier dup overwrites.
-    let high = pairs
-        .iter()
-        .map(|(from, _)| crate::sys::duplicate_above(*from, CONTROL_FD))
-        .collect::<Result<Vec<OwnedFd>, _>>()
-        .map_err(|error| system("duplicate a descriptor", error))?;
-
-    let spawn = || -> nix::Result<Pid> {
-        let mut actions = PosixSpawnFileActions::init()?;
-        for (fd, (_, to)) in high.iter().zip(pairs) {
-            actions.add_dup2(fd.as_raw_fd(), to)?;
-        }
-        let mut attributes = PosixSpawnAttr::init()?;
-        let mut flags =
-            PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
-        attributes.set_sigdefault(&SigSet::all())?;
-        attributes.set_sigmask(&SigSet::empty())?;
-        if !keep_session {
-            // Keys of the terminal are for this program, which ends its sandboxes itself.
-            flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
-            attributes.set_pgroup(Pid::from_raw(0))?;
-        }
-        attributes.set_flags(flags)?;
-        let argv = [c"sandbox-init"];
-        nix::spawn::posix_spawn(program, &actions, &attributes, &argv, &[] as &[CString])
-    };
-    let pid = spawn().map_err(|error| system(&format!("start {}", program.display()), error))?;
-    Ok((pipe.map(|(reader, _)| File::from(reader)), pid))
-}
-
-fn launch_file(launch: &Launch) -> Result<File, SandboxError> {
-    let failed = |source: io::Error| SandboxError::system("hand over the launch", source);
-    let flags = nix::sys::memfd::MFdFlags::MFD_CLOEXEC;
-    let memfd =
-        nix::sys::memfd::memfd_create(c"launch", flags).map_err(|error| failed(error.into()))?;
-    let mut file = File::from(memfd);
-    let text = serde_json::to_vec(launch).map_err(|error| failed(error.into()))?;
-    file.write_all(&text).and_then(|()| file.rewind()).map_err(failed)?;
-    Ok(file)
 }

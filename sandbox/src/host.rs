@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::CgroupFacts;
@@ -67,9 +68,10 @@ impl HostFacts {
     /// Looks at the files of the host below `root`; processes and ids are still the caller's.
     pub fn probe_at(root: &Path) -> HostFacts {
         let uid = nix::unistd::geteuid();
-        let name = nix::unistd::User::from_uid(uid).ok().flatten().map(|u| u.name);
-        let owner = Owner { name: name.as_deref(), uid: uid.as_raw() };
         let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+        let (subuid, subgid) = (text("etc/subuid"), text("etc/subgid"));
+        let name = user_name(uid, &[&subuid, &subgid]);
+        let owner = Owner { name: name.as_deref(), uid: uid.as_raw() };
         let uname = nix::sys::utsname::uname().ok();
         let field = |f: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
             uname.as_ref().map(|u| f(u).to_string_lossy().into_owned()).unwrap_or_default()
@@ -77,8 +79,8 @@ impl HostFacts {
         HostFacts {
             uid: uid.as_raw(),
             gid: nix::unistd::getegid().as_raw(),
-            subuid: parse_subids(&text("etc/subuid"), &owner),
-            subgid: parse_subids(&text("etc/subgid"), &owner),
+            subuid: parse_subids(&subuid, &owner),
+            subgid: parse_subids(&subgid, &owner),
             uid_map: parse_id_map(&text("proc/self/uid_map")),
             gid_map: parse_id_map(&text("proc/self/gid_map")),
             newuidmap: find_program(root, "newuidmap"),
@@ -134,6 +136,17 @@ pub fn page_size() -> u64 {
 struct Owner<'a> {
     name: Option<&'a str>,
     uid: u32,
+}
+
+/// The name that lines of these texts can mean; none if they have no names. Looking it up can load
+/// libraries and ask a server.
+fn user_name(uid: Uid, texts: &[&str]) -> Option<String> {
+    let is_name =
+        |line: &str| line.split_once(':').is_some_and(|(owner, _)| owner.parse::<u32>().is_err());
+    if !texts.iter().flat_map(|text| text.lines()).any(is_name) {
+        return None;
+    }
+    User::from_uid(uid).ok().flatten().map(|user| user.name)
 }
 
 /// Lines `owner:first:count`, the owner being a name or a number (subuid(5)).

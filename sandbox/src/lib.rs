@@ -19,12 +19,15 @@ pub mod landlock;
 mod names;
 pub mod network;
 pub mod outcome;
+mod pass;
 pub mod plan;
 mod rlimit;
 pub mod seccomp;
 pub mod spec;
+mod start;
 #[allow(unsafe_code, reason = "the system layer")]
 mod sys;
+mod terminal;
 mod watch;
 pub mod wire;
 
@@ -37,3 +40,4 @@ pub use outcome::{
     Enforcement, Exit, Largest, Layer, Outcome, Pressure, Sample, StartFailure, Usage,
 };
 pub use spec::SandboxSpec;
+pub use terminal::Event as TerminalEvent;

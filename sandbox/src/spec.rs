@@ -63,8 +63,9 @@ pub struct SandboxSpec {
     /// Whether the command sees a 32-bit machine, as with setarch(8): `uname -m` says i686 on
     /// x86_64. What it may execute does not change.
     pub linux32: bool,
-    /// Whether the command keeps the caller's session and controlling terminal. Needed for an
-    /// interactive shell only; otherwise the command gets a session of its own.
+    /// Whether the command keeps the caller's session and controlling terminal, as the rest of a
+    /// pipeline does. Otherwise it gets a session of its own, whose terminal, if `stdio` has one,
+    /// is the sandbox's.
     pub keep_session: bool,
 }
 
@@ -79,7 +80,8 @@ pub enum Root {
         /// Whether it and all mounts below are read-only.
         read_only: bool,
     },
-    /// Overlay layers. Writes go to `upper`; `work` must be an empty directory beside it.
+    /// Overlay layers. Writes go to `upper`; `work` must be an empty directory beside it. Both are
+    /// made if they are missing, so that they belong to the sandbox.
     Overlay {
         /// Read-only layers, the lowest first.
         layers: Vec<PathBuf>,
@@ -87,6 +89,10 @@ pub enum Root {
         upper: PathBuf,
         /// Scratch directory of overlayfs, on the file system of `upper`.
         work: PathBuf,
+        /// Whether what is written need not survive a crash of the host: nothing waits for the
+        /// disk then, from kernel 5.10 on.
+        #[serde(default)]
+        volatile: bool,
     },
     /// An empty tmpfs, to be filled by mounts.
     Empty {
@@ -119,6 +125,10 @@ pub enum Mount {
         upper: PathBuf,
         /// Scratch directory of overlayfs, on the file system of `upper`.
         work: PathBuf,
+        /// Whether what is written need not survive a crash of the host: nothing waits for the
+        /// disk then, from kernel 5.10 on.
+        #[serde(default)]
+        volatile: bool,
     },
     /// A private, empty, writable file system in memory.
     Tmpfs {
@@ -221,9 +231,17 @@ impl Stdio {
     /// The caller's own descriptors.
     pub const INHERIT: Stdio =
         Stdio { stdin: Stdin::Inherit, stdout: Stdout::Inherit, stderr: Stdout::Inherit };
+    /// A terminal of the sandbox's own.
+    pub const TERMINAL: Stdio =
+        Stdio { stdin: Stdin::Terminal, stdout: Stdout::Terminal, stderr: Stdout::Terminal };
     /// No input; output and errors together to the parent.
     pub const CAPTURE: Stdio =
         Stdio { stdin: Stdin::Null, stdout: Stdout::Capture, stderr: Stdout::Capture };
+
+    /// Whether any of them is a terminal of the sandbox's own.
+    pub fn has_terminal(&self) -> bool {
+        self.stdin == Stdin::Terminal || [self.stdout, self.stderr].contains(&Stdout::Terminal)
+    }
 }
 
 /// Source of standard input.
@@ -234,6 +252,8 @@ pub enum Stdin {
     Null,
     /// The caller's.
     Inherit,
+    /// A pseudo terminal of the sandbox's own; what is typed at the caller's arrives there.
+    Terminal,
 }
 
 /// Destination of standard output or standard error.
@@ -246,6 +266,8 @@ pub enum Stdout {
     Inherit,
     /// The one pipe that the parent reads.
     Capture,
+    /// The pseudo terminal of the sandbox's own; the caller's standard output shows it.
+    Terminal,
 }
 
 /// What of the network the command sees.
@@ -283,6 +305,23 @@ pub struct Limits {
     /// everybody has otherwise.
     #[serde(default)]
     pub cpu_weight: Option<Limit<u64>>,
+    /// How fast one disk may be read and written.
+    #[serde(default)]
+    pub io: IoLimits,
+}
+
+/// How fast a disk may be read and written.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IoLimits {
+    /// The whole disk as `MAJOR:MINOR`, as [`crate::cgroup::disk_below`] finds it; without it,
+    /// nothing can be limited.
+    pub disk: Option<String>,
+    /// Bytes read in a second.
+    pub read_bytes: Option<Limit<u64>>,
+    /// Bytes written in a second. Version 1 of control groups sees only what is written past the
+    /// page cache.
+    pub write_bytes: Option<Limit<u64>>,
 }
 
 /// A limit and what happens when this host cannot enforce it.
@@ -305,7 +344,13 @@ pub fn no_core_dumps() -> BTreeMap<String, u64> {
 impl Limits {
     /// Whether there is any limit.
     pub fn any(&self) -> bool {
-        *self != Limits::default()
+        let Limits { memory_bytes, memory_high_bytes, swap_bytes, pids, cpus, cpu_weight, io } =
+            self;
+        [memory_bytes, memory_high_bytes, swap_bytes, pids, cpu_weight]
+            .into_iter()
+            .chain([&io.read_bytes, &io.write_bytes])
+            .any(Option::is_some)
+            || cpus.is_some()
     }
 }
 

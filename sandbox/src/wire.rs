@@ -2,7 +2,8 @@
 //!
 //! The parent writes one [`Launch`] to descriptor 3; on the socket at descriptor 4, `sandbox-init`
 //! answers with [`Report`]s, one JSON object a line, and the parent sends [`Request`]s. Either end
-//! closing the socket means that it is gone.
+//! closing the socket means that it is gone. If the command gets a terminal, its controlling side
+//! is sent over the socket at descriptor 5, and the command starts when one byte has come back.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,8 @@ use crate::outcome::Rusage;
 pub const LAUNCH_FD: i32 = 3;
 /// Descriptor of the socket to the parent.
 pub const CONTROL_FD: i32 = 4;
+/// Descriptor of the socket over which a terminal is handed to the parent.
+pub const TERMINAL_FD: i32 = 5;
 
 /// Everything that `sandbox-init` does, in the order in which it does it. It decides nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,17 +100,19 @@ pub enum Op {
     /// A host directory becomes the root.
     RootBind { source: usize, read_only: bool },
     /// Overlay layers become the root; lowest layer first.
-    RootOverlay { layers: Vec<usize>, upper: usize, work: usize },
+    RootOverlay { layers: Vec<usize>, upper: Child, work: Child, volatile: bool },
     /// An empty tmpfs becomes the root.
     RootTmpfs { size_bytes: u64 },
     /// Bind mount of a host path with everything below it.
     Bind { source: usize, at: PathBuf, read_only: bool },
     /// Overlay layers at a place inside; lowest layer first.
-    Overlay { at: PathBuf, layers: Vec<usize>, upper: usize, work: usize },
+    Overlay { at: PathBuf, layers: Vec<usize>, upper: Child, work: Child, volatile: bool },
     /// Read-only bind mount of a path inside over itself.
     ReadOnly { at: PathBuf },
     /// New tmpfs.
-    Tmpfs { at: PathBuf, mode: u32, size_bytes: Option<u64>, read_only: bool },
+    Tmpfs { at: PathBuf, mode: u32, size_bytes: Option<u64> },
+    /// Empty directory, read-only.
+    Empty { at: PathBuf },
     /// New proc.
     Proc { at: PathBuf },
     /// New read-only sysfs.
@@ -130,33 +135,50 @@ pub enum Op {
     Close { prefix: Prefix },
 }
 
+/// A directory in one of [`Launch::sources`], made if it is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Child {
+    /// Index of the directory that it is in.
+    pub source: usize,
+    /// Its name.
+    pub name: PathBuf,
+}
+
+impl fmt::Display for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.source, self.name.display())
+    }
+}
+
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let volatile_word = |volatile: &bool| if *volatile { ", volatile" } else { "" };
         let mode_word = |ro: &bool| if *ro { "read-only" } else { "writable" };
         match self {
             Op::RootBind { source, read_only } => {
                 write!(f, "root: bind source {source}, {}", mode_word(read_only))
             }
-            Op::RootOverlay { layers, upper, work } => {
-                write!(f, "root: overlay of sources {layers:?}, upper {upper}, work {work}")
+            Op::RootOverlay { layers, upper, work, volatile } => {
+                let word = volatile_word(volatile);
+                write!(f, "root: overlay of sources {layers:?}, upper {upper}, work {work}{word}")
             }
             Op::RootTmpfs { size_bytes } => write!(f, "root: tmpfs of {size_bytes} bytes"),
             Op::Bind { source, at, read_only } => {
                 write!(f, "bind source {source} at {}, {}", at.display(), mode_word(read_only))
             }
-            Op::Overlay { at, layers, upper, work } => write!(
+            Op::Overlay { at, layers, upper, work, volatile } => write!(
                 f,
-                "overlay at {} of sources {layers:?}, upper {upper}, work {work}",
-                at.display()
+                "overlay at {} of sources {layers:?}, upper {upper}, work {work}{}",
+                at.display(),
+                volatile_word(volatile)
             ),
             Op::ReadOnly { at } => write!(f, "make {} read-only", at.display()),
-            Op::Tmpfs { at, mode, size_bytes, read_only } => {
+            Op::Tmpfs { at, mode, size_bytes } => {
                 write!(f, "tmpfs at {}, mode {mode:o}", at.display())?;
-                if let Some(size) = size_bytes {
-                    write!(f, ", {size} bytes")?;
-                }
-                if *read_only { write!(f, ", read-only") } else { Ok(()) }
+                size_bytes.map_or(Ok(()), |size| write!(f, ", {size} bytes"))
             }
+            Op::Empty { at } => write!(f, "empty directory at {}, read-only", at.display()),
             Op::Proc { at } => write!(f, "proc at {}", at.display()),
             Op::Sysfs { at } => write!(f, "sysfs at {}, read-only", at.display()),
             Op::Devpts { at, .. } => write!(f, "devpts at {}", at.display()),
@@ -189,6 +211,9 @@ pub struct Payload {
     pub cwd: PathBuf,
     /// Whether the command gets a session of its own.
     pub new_session: bool,
+    /// Standard descriptors that are a pseudo terminal of the sandbox's own, which controls the
+    /// session; none if it has no terminal.
+    pub terminal: Vec<i32>,
     /// Whether it sees a 32-bit machine.
     pub linux32: bool,
     /// Per-process limits by name of setrlimit(2), without `RLIMIT_`.

@@ -23,8 +23,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("ALBS_NODE_VM_CACHE") or "/var/cache/albs-node/vm")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-# Of the emulators, of the cross compilers, and of guests of other architectures.
-SUITE = os.environ.get("ALBS_NODE_VM_SUITE") or "trixie"
+# Of the emulators.
+STABLE = "trixie"
+# Of the cross compilers, of distributions' kernels, and of guests of other architectures.
+SUITE = os.environ.get("ALBS_NODE_VM_SUITE") or STABLE
 # Part of every stamp: raise it when what is made changes without its arguments.
 RECIPE = 2
 
@@ -113,14 +115,14 @@ def made(name: str, recipe: list[object], make: Callable[[Path], None]) -> Path:
             raise Failure("only root can make guests", "start it as root once")
         run([str(HERE.parent / "deps"), "vm"], "installing what making guests needs")
         new = CACHE / f"{name}.new"
-        shutil.rmtree(new, ignore_errors=True)
+        remove(new)
         forget(name)
         new.mkdir()
         new.chmod(0o755)
         try:
             make(new)
         except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
+            remove(new)
             raise
         new.rename(place)
     return place
@@ -130,7 +132,13 @@ def forget(name: str) -> None:
     """Remove what older recipes have made and nobody has used for a week."""
     for old in CACHE.glob(f"{name}.*"):
         if old.stat().st_mtime < time.time() - 7 * 86400:
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
+
+
+def remove(place: Path) -> None:
+    """Remove a directory of the cache, but nothing that is mounted in it."""
+    if place.exists():
+        run(["rm", "-rf", "--one-file-system", "--", str(place)], f"removing {place}")
 
 
 def mirror() -> str:
@@ -213,7 +221,11 @@ def kernel(arch: str, suite: str, variant: str) -> Path:
         modules = next(p for p in (place / "usr/lib/modules", place / "lib/modules") if p.is_dir())
         (place / "modules").symlink_to(modules.relative_to(place))
         version = next(modules.iterdir()).name
-        image = next(p for p in (place / "boot").iterdir() if p.name.startswith("vmlinu") and p.name.endswith(version))
+        # Newer suites have it beside the modules.
+        images = [*place.glob(f"boot/vmlinu*{version}"), *(modules / version).glob("vmlinu*")]
+        if not images:
+            raise Failure(f"the packages of {name} have no kernel")
+        image = images[0]
         (place / "kernel").symlink_to(image.relative_to(place))
         (place / "lib").exists() or (place / "lib").symlink_to("usr/lib")
         run(["depmod", "-b", str(place), version], f"indexing the modules of {version}")
@@ -226,7 +238,9 @@ def debian(place: Path, architectures: list[str], packages: list[str], variant: 
     options = place.with_suffix(".apt.conf")
     options.write_text("\n".join([*apt_lines(), ""]))
     try:
-        run(["mmdebstrap", "--mode=root", f"--variant={variant}", f"--architectures={','.join(architectures)}",
+        # In a mount namespace of its own: it mounts the host's /dev/shm, /proc and /sys in the root, and
+        # were it killed, removing the root would empty them.
+        run(["unshare", "--mount", "--propagation=private", "mmdebstrap", "--mode=root", f"--variant={variant}", f"--architectures={','.join(architectures)}",
              f"--keyring={KEYRING}", f"--include={','.join(packages)}", f"--aptopt={options}",
              *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEAN), suite, str(place), mirror()],
             f"making a Debian {suite} root")
@@ -314,5 +328,5 @@ def emulators() -> Path:
     """A root with qemu, whose packages conflict with those of some hosts."""
     def make(place: Path) -> None:
         (place / "root").mkdir()
-        debian(place / "root", ["amd64"], EMULATORS.split())
-    return made("emulators", [SUITE, EMULATORS], make)
+        debian(place / "root", ["amd64"], EMULATORS.split(), suite=STABLE)
+    return made("emulators", [STABLE, EMULATORS], make)

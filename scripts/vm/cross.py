@@ -9,7 +9,7 @@ import assets
 from assets import ARCHITECTURES, CACHE, Failure
 
 # Debian keeps a recent rustc in its stable suites under another name.
-WEB = "" if assets.SUITE == "sid" else "-web"
+WEB = "-web" if assets.SUITE in ("bookworm", "trixie") else ""
 PACKAGES = f"ca-certificates cargo{WEB} gcc libc6-dev libseccomp-dev pkgconf rustc{WEB}"
 
 
@@ -30,11 +30,15 @@ def cargo(tree: Path, arch: str, words: list[str]) -> subprocess.CompletedProces
     compilers = root(arch)
     # Fetched by the machine's own cargo, which may have mirrors configured.
     vendor, home = CACHE / "vendor", CACHE / "cargo-home"
+    # What the directory was filled from.
+    stamp, wanted = CACHE / "vendor.lock", (tree / "Cargo.lock").read_bytes()
     with assets.locked():
-        fetched = subprocess.run(["cargo", "--quiet", "vendor", "--locked", str(vendor)],
-                                 cwd=tree, stdout=subprocess.DEVNULL)
-        if fetched.returncode != 0:
-            raise Failure("fetching crates failed", "cargo's own message is above")
+        if not stamp.exists() or stamp.read_bytes() != wanted:
+            stamp.unlink(missing_ok=True)
+            fetched = subprocess.run(["cargo", "--quiet", "vendor", "--locked", str(vendor)], cwd=tree, stdout=subprocess.DEVNULL)
+            if fetched.returncode != 0:
+                raise Failure("fetching crates failed", "cargo's own message is above")
+            stamp.write_bytes(wanted)
         home.mkdir(exist_ok=True)
         (home / "config.toml").write_text(
             f'[source.crates-io]\nreplace-with = "vendored"\n[source.vendored]\ndirectory = "{vendor}"\n')

@@ -8,6 +8,7 @@ use sandbox::spec::Limits;
 use serde::Serialize;
 
 use super::Artifact;
+use crate::profile::Permission;
 use crate::run::{ResultDir, StageRecord};
 use crate::verdict::Verdict;
 
@@ -43,6 +44,9 @@ pub struct BuildOutcome {
     pub rejected: Vec<(String, String)>,
     /// Limits that were asked for.
     pub limits: Limits,
+    /// What rpmbuild was allowed beyond what builds may do otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<Permission>,
     /// Versions of what took part.
     pub tools: BTreeMap<String, String>,
 }

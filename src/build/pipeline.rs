@@ -1,6 +1,6 @@
 //! The stages of a build, one after the other.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,9 @@ use sandbox::spec::Mount;
 
 use super::artifacts::Artifact;
 use super::outcome::{BuildOutcome, BuildrootOutcome, SCHEMA};
+use super::requires::Dependencies;
 use super::{BuildRequest, commands, hw_info};
-use crate::buildroot::bootstrap::{self, Root};
+use crate::buildroot::roots::{self, Root};
 use crate::buildroot::workspace::Workspace;
 use crate::buildroot::{Env, packages};
 use crate::run::{Log, ResultDir, StageRun};
@@ -67,6 +68,7 @@ pub fn run(
         artifacts: progress.artifacts,
         rejected: progress.rejected,
         limits: env.context.limits.clone(),
+        allowed: request.resources.allowed.clone(),
         tools: progress.tools,
     };
     let written = outcome.write(results);
@@ -96,18 +98,9 @@ fn build(
     // Read before anything is made: a bad package costs nothing then.
     let input = inspect(&request.source)?;
     let (root, workspace) = env.runner.stage(Stage::Bootstrap, "chroot init", |stage| {
-        let root = bootstrap::ensure(env, stage)?;
+        let root = roots::ensure(env, stage)?;
         let workspace = Workspace::create(env, stage, &root)?;
-        let build =
-            Build { env, request, results, root: &root, workspace: &workspace, jobs: None.into() };
-        // Before the source package, whose macros come from packages as well.
-        match build.update(stage) {
-            Ok(()) => Ok((root, workspace)),
-            Err(failure) => {
-                workspace.remove(env);
-                Err(failure)
-            }
-        }
+        Ok((root, workspace))
     })?;
     progress.root = Some(BuildrootOutcome {
         key: root.key.clone(),
@@ -116,9 +109,9 @@ fn build(
     });
     progress.tools.extend(root.info.tools.clone());
     let jobs = env.context.limits.cpus.map(|limit| commands::jobs(limit.value));
-    let result =
-        Build { env, request, results, root: &root, workspace: &workspace, jobs: Cell::new(jobs) }
-            .stages(&input, progress);
+    let build = Build::new(env, request, results, &root, &workspace, jobs);
+    let result = build.stages(&input, progress);
+    drop(build);
     workspace.end(env, &root, &result);
     result
 }
@@ -181,9 +174,36 @@ pub(super) struct Build<'a> {
     pub(super) workspace: &'a Workspace,
     /// Jobs that rpmbuild may start, where that is limited.
     pub(super) jobs: Cell<Option<u32>>,
+    /// What was required so far.
+    pub(super) dependencies: RefCell<Dependencies>,
+    /// Whether packages were installed into what is thrown away after this build.
+    pub(super) has_own_packages: Cell<bool>,
+    /// Checksum of the input.
+    pub(super) input_digest: OnceCell<String>,
 }
 
-impl Build<'_> {
+impl<'a> Build<'a> {
+    fn new(
+        env: &'a Env<'a>,
+        request: &'a BuildRequest,
+        results: &'a ResultDir,
+        root: &'a Root,
+        workspace: &'a Workspace,
+        jobs: Option<u32>,
+    ) -> Build<'a> {
+        Build {
+            env,
+            request,
+            results,
+            root,
+            workspace,
+            jobs: Cell::new(jobs),
+            dependencies: RefCell::default(),
+            has_own_packages: Cell::new(false),
+            input_digest: OnceCell::new(),
+        }
+    }
+
     fn stages(&self, input: &Input, progress: &mut Progress) -> Result<(), Failure> {
         let runner = self.env.runner;
         let what = format!("buildsrpm {}", input.name);
@@ -270,6 +290,16 @@ impl Build<'_> {
                 Some(error.into()),
             )
         })?;
+        let digest = source::digest(&inputs).map_err(|error| {
+            let message = "the source could not be read";
+            Failure::infrastructure(
+                stage.stage,
+                status::SOURCE_PACKAGE,
+                message,
+                Some(error.into()),
+            )
+        })?;
+        self.input_digest.get_or_init(|| digest);
         let unpack = commands::take_source(options, &self.request.source);
         let visible = Mount::Bind {
             source: inputs,
@@ -278,8 +308,11 @@ impl Build<'_> {
         };
         let mut spec = self.build_spec(stage, vec![visible], unpack)?;
         spec.timeout_ms = Some(600_000);
-        let finished = stage.sandbox(&spec, Log::Root)?;
         let what = "unpacking the source package";
+        let (finished, too_large) = self.watched(stage, &spec, Log::Root, what)?;
+        if let Some(failure) = too_large {
+            return Err(failure);
+        }
         if let Some(failure) = classify_command(stage.stage, what, &finished.outcome, &spec.limits)
         {
             return Err(failure);
@@ -312,7 +345,10 @@ impl Build<'_> {
         if !self.env.options.plugins.installed_packages {
             return Ok(());
         }
-        let installed = packages::installed(self.env, stage, self.workspace.root())?;
+        let installed = match self.workspace.installed() {
+            Some(installed) if !self.has_own_packages.get() => installed,
+            _ => packages::installed(self.env, stage, self.workspace.root())?,
+        };
         let text: String = installed.iter().flat_map(|line| [line, "\n"]).collect();
         self.record(stage, "installed_pkgs.log", &text)
     }

@@ -7,7 +7,7 @@ use sandbox::spec::{Limits, Network, User};
 use serde::Serialize;
 
 use super::{BuildRequest, commands};
-use crate::buildroot::{Env, dnf};
+use crate::buildroot::{Env, dnf, roots};
 use crate::profile::{Profile, ProfileError, ProfileName};
 use crate::source::Source;
 use crate::verdict::Stage;
@@ -44,6 +44,8 @@ pub struct PlannedStage {
     pub user: User,
     /// What of the network they see.
     pub network: Network,
+    /// Seccomp policies of their system call filter.
+    pub seccomp: Vec<String>,
     /// Capabilities they keep.
     pub capabilities: Vec<String>,
     /// Wall-clock limit of each command in milliseconds.
@@ -70,8 +72,7 @@ pub enum PlanError {
 pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPlan, PlanError> {
     let options = env.options;
     let manager = env.manager()?;
-    let key = env.key.clone();
-    let exists = env.store.root(&key).join("info.json").exists();
+    let (key, exists) = roots::planned(env);
     let stage = |name, profile: ProfileName, timeout_ms, commands| -> Result<_, ProfileError> {
         let loaded: Profile = profile.load()?;
         let build = loaded.user == crate::profile::ProfileUser::Build;
@@ -84,6 +85,7 @@ pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPl
             } else {
                 loaded.network
             },
+            seccomp: loaded.seccomp_with(&request.resources.allowed),
             capabilities: loaded.capabilities(),
             timeout_ms,
             commands,

@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use sandbox::Exit;
-use sandbox::spec::Stdout;
+use sandbox::spec::{Root as SandboxRoot, Stdout};
 
 use super::commands;
 use super::pipeline::{Build, PACKAGE_PLACE};
+use crate::buildroot::layers::{self, Want};
+use crate::buildroot::packages;
+use crate::buildroot::roots::store_failure;
 use crate::buildroot::sandboxes::BUILDROOT;
 use crate::buildroot::tools::{Tools, with_tools};
-use crate::buildroot::{packages, repositories};
 use crate::mock_config::MockOptions;
 use crate::run::{Lines, Log, StageRun};
 use crate::source::SourcePackage;
@@ -26,17 +28,23 @@ const MAX_ANSWER: usize = 16 << 20;
 /// Milliseconds for a question to a program of the buildroot.
 const QUESTION_MS: u64 = 600_000;
 
-impl Build<'_> {
-    /// Updates the packages of the buildroot, where there may be newer ones.
-    pub(super) fn update(&self, stage: &StageRun<'_>) -> Result<(), Failure> {
-        if !self.may_be_outdated() {
-            return Ok(());
-        }
-        with_tools(self.env, stage, |tools| {
-            self.manage(stage, tools, &["update".to_owned()], &[], "updating the buildroot")
-        })
-    }
+/// One call of the package manager.
+#[derive(Debug)]
+pub(super) struct Install {
+    command: Vec<String>,
+    /// A file of the host to show: path and place inside.
+    visible: Option<(PathBuf, PathBuf)>,
+    what: &'static str,
+}
 
+/// What a build has required so far, and how that is installed.
+#[derive(Debug, Default)]
+pub(super) struct Dependencies {
+    want: Want,
+    installs: Vec<Install>,
+}
+
+impl Build<'_> {
     /// Installs what a source package requires, and what the config says it requires as well.
     pub(super) fn install(
         &self,
@@ -44,57 +52,109 @@ impl Build<'_> {
         package: &SourcePackage,
         path: &Path,
     ) -> Result<(), Failure> {
-        let env = self.env;
-        with_tools(env, stage, |tools| {
-            let visible = [(path.to_owned(), PathBuf::from(PACKAGE_PLACE))];
-            let command = commands::build_dependencies(PACKAGE_PLACE);
-            let what = "installing build dependencies";
-            self.manage(stage, tools, &command, &visible, what)?;
-            if let Some(more) = more_requires(env.options, &package.nvr) {
+        let mut installs = vec![Install {
+            command: commands::build_dependencies(PACKAGE_PLACE),
+            visible: Some((path.to_owned(), PathBuf::from(PACKAGE_PLACE))),
+            what: "installing build dependencies",
+        }];
+        let mut packages = BTreeSet::new();
+        let more = more_requires(self.env.options, &package.nvr).cloned().unwrap_or_default();
+        for (names, what) in [
+            (more, "installing more_buildreqs"),
+            (self.plugin_packages(), "installing what plugins need"),
+        ] {
+            if !names.is_empty() {
+                packages.extend(names.iter().cloned());
                 let install = std::iter::once("install".to_owned());
-                let command: Vec<String> = install.chain(more.iter().cloned()).collect();
-                self.manage(stage, tools, &command, &[], "installing more_buildreqs")?;
+                let command = install.chain(names).collect();
+                installs.push(Install { command, visible: None, what });
             }
-            let wanted = self.plugin_packages();
-            if !wanted.is_empty() {
-                let install = std::iter::once("install".to_owned());
-                let command: Vec<String> = install.chain(wanted).collect();
-                self.manage(stage, tools, &command, &[], "installing what plugins need")?;
-            }
-            self.settle(stage, tools, package)
-        })
+        }
+        self.provide(stage, Want { requires: package.requires.clone(), packages }, installs)?;
+        self.settle(stage, package)
     }
 
+    /// Puts what is wanted besides everything earlier into the build's root: as a layer, which may
+    /// be there from an earlier build, or by installing it.
+    fn provide(
+        &self,
+        stage: &StageRun<'_>,
+        want: Want,
+        installs: Vec<Install>,
+    ) -> Result<(), Failure> {
+        let env = self.env;
+        if !self.can_be_layered() {
+            return with_tools(env, stage, |tools| {
+                let root = self.workspace.root();
+                installs.iter().try_for_each(|one| self.carry_out(stage, tools, root.clone(), one))
+            });
+        }
+        let mut dependencies = self.dependencies.borrow_mut();
+        dependencies.want.requires.extend(want.requires);
+        dependencies.want.packages.extend(want.packages);
+        dependencies.installs.extend(installs);
+        let layer = layers::provide(env, stage, self.root, &dependencies.want, |root| {
+            with_tools(env, stage, |tools| {
+                dependencies
+                    .installs
+                    .iter()
+                    .try_for_each(|one| self.carry_out(stage, tools, root.clone(), one))
+            })
+        })?;
+        if layer.reused {
+            stage.note("the build dependencies are there from an earlier build");
+        }
+        self.workspace.put(layer);
+        Ok(())
+    }
+
+    /// Whether a layer can take the place of installing: not in a copy of the root, and not where
+    /// packages were installed into the build's own part before.
+    fn can_be_layered(&self) -> bool {
+        !self.workspace.is_copy() && !self.has_own_packages.get()
+    }
+
+    fn carry_out(
+        &self,
+        stage: &StageRun<'_>,
+        tools: &Tools,
+        root: SandboxRoot,
+        install: &Install,
+    ) -> Result<(), Failure> {
+        let request = packages::Request {
+            tools,
+            root,
+            dbpath: &self.root.info.dbpath,
+            command: &install.command,
+            visible: install.visible.as_slice(),
+            what: install.what,
+        };
+        packages::run(self.env, stage, &request)
+    }
+
+    /// Installs into the build's own part.
     pub(super) fn manage(
         &self,
         stage: &StageRun<'_>,
         tools: &Tools,
         command: &[String],
-        visible: &[(PathBuf, PathBuf)],
-        what: &str,
+        what: &'static str,
     ) -> Result<(), Failure> {
-        let request = packages::Request {
-            tools,
-            root: self.workspace.root(),
-            dbpath: &self.root.info.dbpath,
-            command,
-            visible,
-            what,
-        };
-        packages::run(self.env, stage, &request)
+        self.has_own_packages.set(true);
+        let install = Install { command: command.to_vec(), visible: None, what };
+        self.carry_out(stage, tools, self.workspace.root(), &install)
     }
 
     /// Macros that were installed may make a spec require more: as long as it does, the source
     /// package is made again, and what it requires now is installed.
-    fn settle(
-        &self,
-        stage: &StageRun<'_>,
-        tools: &Tools,
-        package: &SourcePackage,
-    ) -> Result<(), Failure> {
+    fn settle(&self, stage: &StageRun<'_>, package: &SourcePackage) -> Result<(), Failure> {
         let options = self.env.options;
         let mut known = package.requires.clone();
-        for _ in 0..options.static_buildrequires_max_loops {
+        let settled = self.settled_record();
+        if settled.as_ref().is_some_and(|record| layers::is_settled(self.env, record)) {
+            return Ok(());
+        }
+        for round in 0..options.static_buildrequires_max_loops {
             let argv = commands::list_requires(options, &package.spec);
             let (exit, answer) = self.ask(stage, argv)?;
             // A spec that cannot be read now tells so when it is built.
@@ -108,6 +168,10 @@ impl Build<'_> {
                 .map(str::to_owned)
                 .collect();
             if now.is_subset(&known) {
+                if let (0, Some(record)) = (round, settled) {
+                    layers::settle(self.env, &record)
+                        .map_err(|error| store_failure(stage.stage, error))?;
+                }
                 return Ok(());
             }
             known.extend(now);
@@ -116,10 +180,27 @@ impl Build<'_> {
             let argv = commands::build_source_into(options, &package.spec, &directory);
             self.rpmbuild(stage, argv, "rpmbuild -bs")?;
             let made = format!("{BUILDROOT}{directory}/{}.src.rpm", package.nvr);
-            let what = "installing build dependencies";
-            self.manage(stage, tools, &commands::build_dependencies(&made), &[], what)?;
+            with_tools(self.env, stage, |tools| {
+                let what = "installing build dependencies";
+                self.manage(stage, tools, &commands::build_dependencies(&made), what)
+            })?;
         }
         Err(self.endless(Stage::Install, options.static_buildrequires_max_loops))
+    }
+
+    /// Names what is recorded once a spec requires no more with its dependencies installed: that
+    /// follows from the input, what is installed, and the macros of this build. None where it
+    /// does not.
+    fn settled_record(&self) -> Option<String> {
+        if self.workspace.installed().is_none() || self.has_own_packages.get() {
+            return None;
+        }
+        let input = self.input_digest.get()?;
+        let macros = commands::macro_file(self.env.options, &self.request.defines, self.jobs.get());
+        let environment = &self.env.options.environment;
+        let want = self.dependencies.borrow().want.hash(&self.root.key);
+        let parts = serde_json::to_vec(&(&want, input, macros, environment)).ok()?;
+        Some(format!("{want}.settled-{}", &crate::checksum::of(&parts)[..16]))
     }
 
     /// Whether a spec finds out requirements by itself, which its source package tells.
@@ -156,15 +237,51 @@ impl Build<'_> {
             let top = commands::top_directory(options);
             let made = format!("{top}/SRPMS/{}.buildreqs.nosrc.rpm", package.nvr);
             runner.stage(Stage::Install, "installing generated requirements", |stage| {
-                with_tools(self.env, stage, |tools| {
-                    let command = commands::build_dependencies(&format!("{BUILDROOT}{made}"));
-                    self.manage(stage, tools, &command, &[], "installing generated requirements")
-                })?;
+                self.install_generated(stage, &made, round)?;
                 // It is no result.
                 self.ask(stage, ["rm", "-f", "--", &made].map(str::to_owned).to_vec()).map(drop)
             })?;
         }
         Err(self.endless(Stage::Rpmbuild, options.dynamic_buildrequires_max_loops))
+    }
+
+    /// Installs what a package without sources requires that the spec has made inside.
+    fn install_generated(
+        &self,
+        stage: &StageRun<'_>,
+        made: &str,
+        round: u32,
+    ) -> Result<(), Failure> {
+        // As bytes: what is at that place may be anything.
+        let (exit, content) =
+            self.answer(stage, ["cat", "--", made].map(str::to_owned).to_vec())?;
+        let unusable = |cause: Option<Box<dyn std::error::Error + Send + Sync>>| Failure {
+            class: Class::Package,
+            ..Failure::infrastructure(
+                Stage::Install,
+                status::BUILD,
+                "rpmbuild -br left no usable list of requirements",
+                cause,
+            )
+        };
+        if exit != Exit::Exited(0) {
+            return Err(unusable(None));
+        }
+        let name = format!("generated.{round}.buildreqs.nosrc.rpm");
+        let path = self.workspace.directory(stage, "requires")?.join(&name);
+        std::fs::write(&path, content).map_err(|error| {
+            let message = "the generated requirements could not be written";
+            Failure::infrastructure(stage.stage, status::GENERIC, message, Some(error.into()))
+        })?;
+        let generated = SourcePackage::read(&path).map_err(|error| unusable(Some(error.into())))?;
+        let place = PathBuf::from(PACKAGE_PLACE).with_file_name(&name);
+        let install = Install {
+            command: commands::build_dependencies(&place.display().to_string()),
+            visible: Some((path, place)),
+            what: "installing generated requirements",
+        };
+        let want = Want { requires: generated.requires, packages: BTreeSet::new() };
+        self.provide(stage, want, vec![install])
     }
 
     /// Runs `rpmbuild -br`; says whether there is more to install.
@@ -229,15 +346,6 @@ impl Build<'_> {
             "raise dynamic_buildrequires_max_loops or static_buildrequires_max_loops of the config"
                 .to_owned(),
         ))
-    }
-
-    /// Whether there may be newer packages than those in the buildroot, and they are wanted. What
-    /// local repositories hold is part of the buildroot's key.
-    fn may_be_outdated(&self) -> bool {
-        let options = self.env.options;
-        self.root.reused
-            && options.update_before_build
-            && repositories::has_remote_repositories(&options.dnf_conf)
     }
 }
 

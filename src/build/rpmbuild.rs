@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
+use sandbox::SandboxSpec;
 use sandbox::spec::Mount;
 
 use super::commands;
 use super::pipeline::Build;
 use super::plugins::CCACHE;
 use crate::buildroot::disk::{DiskWatch, Size};
-use crate::profile::ProfileName;
+use crate::profile::{ProfileError, ProfileName};
 use crate::resources::Resource;
-use crate::run::{Log, StageRun};
+use crate::run::{Finished, Log, StageRun};
 use crate::verdict::{Failure, classify_disk, classify_rpmbuild, status};
 
 /// An rpmbuild that failed.
@@ -56,9 +57,27 @@ impl Build<'_> {
         let mut spec = self.build_spec(stage, Vec::new(), argv)?;
         spec.timeout_ms = self.request.timeout_ms();
         spec.silence_ms = self.request.silence_ms();
+        let (finished, too_large) = self.watched(stage, &spec, Log::Build, what)?;
+        if let Some(failure) = too_large {
+            return Ok(Some(Failed { failure, out_of_memory: false }));
+        }
+        let outcome = &finished.outcome;
+        let failure = classify_rpmbuild(stage.stage, what, outcome, &spec.limits, finished.said());
+        Ok(failure.map(|failure| Failed { failure, out_of_memory: outcome.usage.oom_kills > 0 }))
+    }
+
+    /// Runs a sandbox that writes to the build's layer. It is ended when it writes more than it may,
+    /// which is the failure beside its end.
+    pub(super) fn watched(
+        &self,
+        stage: &StageRun<'_>,
+        spec: &SandboxSpec,
+        log: Log,
+        what: &str,
+    ) -> Result<(Finished, Option<Failure>), Failure> {
         let mut watch = None;
         let limit = self.disk_limit();
-        let finished = stage.sandbox_with(&spec, Log::Build, |killer| {
+        let finished = stage.sandbox_with(spec, log, |killer| {
             watch = limit.map(|limit| DiskWatch::start(self.env, self.workspace, limit, killer));
         });
         let watched = watch.map(DiskWatch::end).unwrap_or_default();
@@ -67,13 +86,11 @@ impl Build<'_> {
             stage.note(&format!("what the build writes could not be looked at {times} times"));
         }
         let finished = finished?;
-        if let (Some(size), Some(limit)) = (watched.too_large, limit) {
-            let failure = classify_disk(stage.stage, what, size, limit, finished.said());
-            return Ok(Some(Failed { failure, out_of_memory: false }));
-        }
-        let outcome = &finished.outcome;
-        let failure = classify_rpmbuild(stage.stage, what, outcome, &spec.limits, finished.said());
-        Ok(failure.map(|failure| Failed { failure, out_of_memory: outcome.usage.oom_kills > 0 }))
+        let too_large = watched
+            .too_large
+            .zip(limit)
+            .map(|(size, limit)| classify_disk(stage.stage, what, size, limit, finished.said()));
+        Ok((finished, too_large))
     }
 
     /// What the build may write, if that is limited.
@@ -115,20 +132,18 @@ impl Build<'_> {
             // What older rpm reads instead of the macro.
             environment.insert("RPM_BUILD_NCPUS".to_owned(), jobs.to_string());
         }
+        let unplanned = |error: ProfileError| {
+            let message = "the build's sandbox could not be planned";
+            Failure::infrastructure(stage.stage, status::GENERIC, message, Some(error.into()))
+        };
+        let profile = ProfileName::of_build(stage.stage);
+        let (name, root) = (stage.stage.as_str(), self.workspace.root());
         let mut spec = env
             .context
-            .chroot(
-                stage.stage.as_str(),
-                ProfileName::of_build(stage.stage),
-                self.workspace.root(),
-                mounts,
-                &environment,
-                argv,
-            )
-            .map_err(|error| {
-                let message = "the build's sandbox could not be planned";
-                Failure::infrastructure(stage.stage, status::GENERIC, message, Some(error.into()))
-            })?;
+            .chroot(name, profile, root, mounts, &environment, argv)
+            .map_err(unplanned)?;
+        let allowed = &self.request.resources.allowed;
+        spec.seccomp = profile.load().map_err(unplanned)?.seccomp_with(allowed);
         spec.cwd = env.options.chroothome.clone().into();
         // What the config says of a limit for processes goes before its class.
         for (name, value) in self.request.resources.rlimits() {

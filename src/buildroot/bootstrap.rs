@@ -1,173 +1,29 @@
-//! Making the buildroot of a config, once.
+//! Making the buildroot of a config from nothing.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-
-use sandbox::spec::Root as SandboxRoot;
-use serde::{Deserialize, Serialize};
 
 use super::account::{account, host_users};
 use super::image::{self, Origin, Start};
+use super::roots::{INFO, RootInfo, TREE, discard, store_failure};
 use super::sandboxes::BUILDROOT;
-use super::store::{self, Lock, LockKind, StoreError, attempt};
+use super::store::{self, attempt};
 use super::tools::{self, Tools};
-use super::{Env, dnf, maintenance, packages};
+use super::{Env, dnf, integrity, maintenance, packages, record};
 use crate::helper::Task;
 use crate::mock_config::{MockOptions, ModuleOptions};
 use crate::run::StageRun;
-use crate::verdict::{Failure, Stage, status};
+use crate::verdict::{Failure, status};
+use sandbox::spec::Root as SandboxRoot;
 
-/// A buildroot that exists and stays as long as this value lives.
-#[derive(Debug)]
-pub struct Root {
-    /// Name of its directory in the store.
-    pub key: String,
-    /// Its tree.
-    pub tree: PathBuf,
-    /// What is known of it.
-    pub info: RootInfo,
-    /// Whether it was there before.
-    pub reused: bool,
-    #[expect(dead_code, reason = "held, not used")]
-    lock: Lock,
-}
-
-/// What is recorded of a complete buildroot. Its existence says that the root is complete.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RootInfo {
-    /// Name of the config.
-    pub config: String,
-    /// rpm's database in the root, as the root's own rpm has it.
-    pub dbpath: String,
-    /// Number of packages.
-    pub packages: usize,
-    /// When it was made, as seconds since 1970.
-    pub created: i64,
-    /// Versions of the tools that made it and that it has.
-    pub tools: BTreeMap<String, String>,
-    /// The image that it started from.
-    #[serde(default)]
-    pub image: Option<Origin>,
-}
-
-/// What says that a root is complete.
-const INFO: &str = "info.json";
-/// Name of the tree below the directory of a root.
-pub(super) const TREE: &str = "root";
-/// All trees that may be there.
-pub(super) const TREES: [&str; 2] = [TREE, image::TOOLS];
-
-/// Gives the buildroot of the config, making it if it is missing. Waits while another process
-/// makes or removes it.
+/// Makes the root in `dir`, which does not exist. What this leaves on failure is removed at the
+/// end.
 ///
 /// # Errors
 ///
 /// The package manager failed, or the store cannot be used.
-pub fn ensure(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Root, Failure> {
-    let key = env.key.clone();
-    let dir = env.store.root(&key);
-    let lock_path = lock_path(env, &key);
-    let mut reused = true;
-    let mut may_be_old = true;
-    loop {
-        let lock = take(stage, &lock_path, LockKind::Shared, "buildroot")?;
-        if let Some(info) = read_info(&dir) {
-            if may_be_old && is_old(env, &info) {
-                may_be_old = false;
-                drop(lock);
-                // As long as others use it, it is good enough for one more.
-                let alone = store::lock(&lock_path, LockKind::Exclusive, &mut store::do_not_wait)
-                    .map_err(|error| store_failure(stage.stage, error))?;
-                if alone.is_some() && read_info(&dir).is_some_and(|info| is_old(env, &info)) {
-                    stage.note("the buildroot is made anew, as root_cache of the config wants it");
-                    // First what says that it is complete: removing may stop half-way.
-                    let info = dir.join(INFO);
-                    attempt("forget the buildroot", &info, fs::remove_file(&info))
-                        .map_err(|error| store_failure(stage.stage, error))?;
-                    discard(env, &dir);
-                    reused = false;
-                }
-                continue;
-            }
-            let tree = dir.join(TREE);
-            return Ok(Root { key, tree, info, reused, lock });
-        }
-        drop(lock);
-        let _alone = take(stage, &lock_path, LockKind::Exclusive, "buildroot")?;
-        if read_info(&dir).is_none() {
-            (reused, may_be_old) = (false, false);
-            make(env, stage, &dir)?;
-        }
-    }
-}
-
-/// Whether the config wants a newer root than this.
-fn is_old(env: &Env<'_>, info: &RootInfo) -> bool {
-    let policy = env.options.plugins.root_cache;
-    let age = jiff::Timestamp::now().as_second() - info.created;
-    let most = policy.max_age_days.map(|days| days.saturating_mul(86_400));
-    // Without a cache, what this run has made is good for all of it.
-    let is_cached = info.created < env.runner.began;
-    (!policy.enabled && is_cached) || most.is_some_and(|most| age >= 0 && age.unsigned_abs() > most)
-}
-
-/// The lock of a root.
-pub(super) fn lock_path(env: &Env<'_>, key: &str) -> PathBuf {
-    env.store.roots().join(format!("{key}.lock"))
-}
-
-/// Takes a lock, waiting for whoever holds it until the build is cancelled. `what` it is on is
-/// told then.
-pub(crate) fn take(
-    stage: &StageRun<'_>,
-    path: &Path,
-    kind: LockKind,
-    what: &str,
-) -> Result<Lock, Failure> {
-    let mut told = false;
-    let mut wait = || {
-        if !told {
-            stage.note(&format!("waiting for another process that uses the {what}"));
-            told = true;
-        }
-        !stage.is_cancelled()
-    };
-    match store::lock(path, kind, &mut wait).map_err(|error| store_failure(stage.stage, error))? {
-        Some(lock) => Ok(lock),
-        None => Err(stage.interrupted()),
-    }
-}
-
-/// What is known of the root of a key, if there is one.
-pub(crate) fn known(env: &Env<'_>) -> Option<RootInfo> {
-    read_info(&env.store.root(&env.key))
-}
-
-fn read_info(dir: &Path) -> Option<RootInfo> {
-    serde_json::from_slice(&fs::read(dir.join(INFO)).ok()?).ok()
-}
-
-pub(crate) fn store_failure(stage: Stage, error: StoreError) -> Failure {
-    let hint = error.hint();
-    let class = match error.source.raw_os_error() {
-        Some(code) if code == nix::errno::Errno::ENOSPC as i32 => crate::verdict::Class::Resource,
-        _ => crate::verdict::Class::Infrastructure,
-    };
-    let message = "the store cannot be used";
-    Failure {
-        class,
-        ..Failure::infrastructure(stage, status::ROOT, message, Some(Box::new(error)))
-    }
-    .with_hint(hint)
-}
-
-/// Makes the root in `dir`. What an interrupted attempt left is removed first, and what this one
-/// leaves on failure is removed at the end.
-fn make(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> {
+pub(super) fn make(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> {
     let failed = |error| store_failure(stage.stage, error);
-    discard(env, dir);
     attempt("make the directory of the buildroot", dir, store::shared_directory(dir))
         .map_err(failed)?;
     forget_old_packages(env, stage)?;
@@ -186,12 +42,6 @@ fn forget_old_packages(env: &Env<'_>, stage: &StageRun<'_>) -> Result<(), Failur
     let directory = PathBuf::from("/run/albs-node/cache");
     let task = Task::RemoveOld { directory: directory.clone(), seconds };
     maintenance::run(env, stage, &task, &[(cache, directory, false)])
-}
-
-fn discard(env: &Env<'_>, dir: &Path) {
-    if dir.exists() {
-        let _ = super::remove::remove_trees(&env.context, &env.program, dir, &TREES);
-    }
 }
 
 fn make_tree(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> {
@@ -285,15 +135,21 @@ fn fill(
                 .to_owned(),
         )));
     }
+    let now = jiff::Timestamp::now().as_second();
     let info = RootInfo {
         config: env.options.root.clone(),
+        parent: None,
+        updates: 0,
         dbpath,
+        size: integrity::record(env, stage, &tree, dir)?,
         packages: installed.len(),
-        created: jiff::Timestamp::now().as_second(),
+        installed,
+        created: now,
+        begun: now,
         tools: versions(env, stage, tools, root())?,
         image: origin,
     };
-    write_info(dir, &info).map_err(|error| store_failure(stage.stage, error))
+    record::write(&dir.join(INFO), &info).map_err(|error| store_failure(stage.stage, error))
 }
 
 /// The package manager's commands that fill a new buildroot, in mock's order. A config may have
@@ -316,18 +172,6 @@ pub fn setup_commands(options: &MockOptions) -> Vec<Vec<String>> {
     }
     commands.retain(|command| !command.is_empty());
     commands
-}
-
-/// Written aside and renamed: a root with half an info would count as complete.
-fn write_info(dir: &Path, info: &RootInfo) -> Result<(), StoreError> {
-    let path = dir.join(INFO);
-    let aside = dir.join("info.json.new");
-    let write = || -> std::io::Result<()> {
-        fs::write(&aside, serde_json::to_vec_pretty(info)?)?;
-        fs::File::open(&aside)?.sync_all()?;
-        fs::rename(&aside, &path)
-    };
-    attempt("record the buildroot", &path, write())
 }
 
 /// Where the buildroot's own rpm looks for its database.

@@ -76,9 +76,11 @@ impl DiskWatch {
     pub fn start(env: &Env<'_>, workspace: &Workspace, limit: Size, killer: Killer) -> DiskWatch {
         let (tree, is_copy) = (workspace.written(), workspace.is_copy());
         let (context, program) = (env.context.clone(), env.program.clone());
+        // The tree itself is made by the first sandbox.
+        let place = workspace.path().to_owned();
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
-            let free_at_start = free(&tree);
+            let free_at_start = free(&place);
             let before = match is_copy {
                 true => measure(&context, &program, &tree).unwrap_or_default(),
                 false => Size::default(),
@@ -86,8 +88,7 @@ impl DiskWatch {
             let (mut wait, mut looked, mut failed) = (INTERVAL, Instant::now(), 0);
             while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 wait = INTERVAL;
-                let now_free = free(&tree);
-                let gone = free_at_start.less(&now_free);
+                let gone = free_at_start.less(&free(&place));
                 if !gone.exceeds(&limit.share(4)) && looked.elapsed() < PATIENCE {
                     continue;
                 }
@@ -105,7 +106,13 @@ impl DiskWatch {
                 // At most a twentieth of the time goes into looking, as long as that is often enough.
                 wait = (began.elapsed() * 20).clamp(INTERVAL, LONGEST);
             }
-            Watched { too_large: None, failed }
+            // What was written in the last moments is too much all the same.
+            let is_suspicious = free_at_start.less(&free(&place)).exceeds(&limit.share(4));
+            let last = match is_suspicious {
+                true => measure(&context, &program, &tree).map(|size| size.less(&before)),
+                false => None,
+            };
+            Watched { too_large: last.filter(|size| size.exceeds(&limit)), failed }
         });
         DiskWatch { stop, thread }
     }
@@ -117,8 +124,8 @@ impl DiskWatch {
     }
 }
 
-fn free(tree: &Path) -> Size {
-    nix::sys::statvfs::statvfs(tree).map_or(Size::default(), |data| Size {
+fn free(place: &Path) -> Size {
+    nix::sys::statvfs::statvfs(place).map_or(Size::default(), |data| Size {
         bytes: data.blocks_free().saturating_mul(data.fragment_size()),
         inodes: data.files_free(),
     })

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use sandbox::spec::Root as SandboxRoot;
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{TREE, store_failure, take};
 use super::dnf::PackageManager;
+use super::roots::{TREE, store_failure, take};
 use super::store::{LockKind, StoreError};
 use super::tools::{Programs, Tools};
 use super::{Env, dnf, maintenance};

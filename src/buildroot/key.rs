@@ -1,8 +1,10 @@
-//! The key of a buildroot: a hash of everything that decides its content.
+//! The key of a buildroot: a hash of everything that decides its content, but what the
+//! repositories hold, which is asked later.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use sandbox::IdMapping;
 use sandbox::spec::User;
@@ -12,10 +14,13 @@ use crate::checksum;
 use crate::mock_config::{ImageOptions, Manager, ManagerOptions, MockOptions, ModuleOptions};
 
 /// Changes when what is put into roots changes in a way that the other parts do not show.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 3;
 
 /// Digits of the hash in a key.
 const HASH_LENGTH: usize = 12;
+
+/// Digits that tell what the repositories hold.
+pub(super) const REVISION_LENGTH: usize = 8;
 
 /// The parts of the key, printable.
 #[derive(Debug, Clone, Serialize)]
@@ -44,18 +49,18 @@ pub struct KeyParts {
     build_user: String,
     home: String,
     ids: IdMapping,
-    /// Local repositories: path and checksum of their metadata.
-    repositories: Vec<(PathBuf, String)>,
+    /// The host's programs that install, if it is they: path, bytes, and time of change in seconds.
+    tools: Vec<(PathBuf, u64, i64)>,
 }
 
 impl KeyParts {
-    /// Collects the parts. `visible` are the repositories on this host, `bootstrap` is the key of
-    /// the root that the package manager is in.
+    /// Collects the parts. `program` is the host's package manager, if it has one; `bootstrap` is the
+    /// key of the root that the package manager is in, if it is in one.
     pub fn new(
         options: &MockOptions,
         ids: &IdMapping,
         user: User,
-        visible: &[PathBuf],
+        program: Option<&Path>,
         bootstrap: Option<&str>,
     ) -> KeyParts {
         let pairs = |map: &BTreeMap<String, String>| {
@@ -95,32 +100,45 @@ impl KeyParts {
             ),
             home: options.chroothome.clone(),
             ids: ids.clone(),
-            repositories: visible
-                .iter()
-                .filter_map(|path| {
-                    let metadata = fs::read(path.join("repodata/repomd.xml")).ok()?;
-                    Some((path.clone(), checksum::of(&metadata)))
-                })
-                .collect(),
+            tools: match bootstrap {
+                Some(_) => Vec::new(),
+                None => [program, Some(Path::new("/usr/bin/rpm"))]
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|path| {
+                        let metadata = fs::metadata(path).ok()?;
+                        Some((path.to_owned(), metadata.len(), metadata.mtime()))
+                    })
+                    .collect(),
+            },
         }
     }
 
-    /// Name of the root's directory: the config's name for people, the hash for certainty.
+    /// What names of root directories begin with: the config's name for people, the hash for
+    /// certainty. What the repositories hold comes after it.
     pub fn key(&self) -> String {
         let text = serde_json::to_vec(self).unwrap_or_default();
         format!("{}-{}", file_name(&self.root), &checksum::of(&text)[..HASH_LENGTH])
     }
 }
 
-/// Whether `key` is the key of a root of the config named `root`, or of its bootstrap root.
+/// Whether `key` names something of the config named `root`, or of its bootstrap root: a root, a
+/// layer, or what roots of different revisions have in common.
 pub fn is_of(key: &str, root: &str) -> bool {
-    let Some((name, hash)) = key.rsplit_once('-') else { return false };
+    let is_hash = |text: &str, length| {
+        text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let line = match key.rsplit_once('-') {
+        Some((line, revision)) if is_hash(revision, REVISION_LENGTH) => line,
+        _ => key,
+    };
+    let Some((name, hash)) = line.rsplit_once('-') else { return false };
     let own = file_name(root);
-    hash.len() == HASH_LENGTH && (name == own || name.strip_suffix("-bootstrap") == Some(&own))
+    is_hash(hash, HASH_LENGTH) && (name == own || name.strip_suffix("-bootstrap") == Some(&own))
 }
 
 /// The name of a config as a file name.
-fn file_name(root: &str) -> String {
+pub(super) fn file_name(root: &str) -> String {
     let name: String = root
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' })

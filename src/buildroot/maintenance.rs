@@ -96,7 +96,9 @@ pub(crate) fn spec(
     let text = serde_json::to_string(task)?;
     // Those that only read get by with less.
     let profile = match task {
-        Task::Collect { .. } | Task::Scan { .. } | Task::Measure { .. } => ProfileName::Collect,
+        Task::Collect { .. } | Task::Scan { .. } | Task::Measure { .. } | Task::Manifest { .. } => {
+            ProfileName::Collect
+        }
         _ => ProfileName::Maintenance,
     };
     Ok(context.maintenance(name, profile, program, trees, &[&text])?)

@@ -6,14 +6,21 @@ pub mod disk;
 pub mod dnf;
 pub mod emulation;
 pub mod image;
+pub mod integrity;
+pub mod inventory;
 pub mod key;
+pub mod layers;
 pub(crate) mod maintenance;
 pub mod packages;
+mod record;
 pub mod remove;
 pub mod repositories;
+pub mod revisions;
+pub mod roots;
 pub mod sandboxes;
 pub mod store;
 pub mod tools;
+mod update;
 pub mod view;
 pub mod workspace;
 
@@ -43,7 +50,7 @@ pub struct Env<'a> {
     pub program: PathBuf,
     /// Host paths that the repositories need.
     pub visible: Vec<PathBuf>,
-    /// Key of the config's buildroot.
+    /// What the config decides of the keys of its roots.
     pub key: String,
 }
 

@@ -17,6 +17,8 @@ use crate::verdict::{Class, Failure, classify_command, classify_package_manager,
 /// Bytes of an answer that are kept; a list of ten thousand packages is smaller.
 const MAX_ANSWER: usize = 16 << 20;
 
+/// A package in mock's `installed_pkgs.log`.
+const FORMAT: &str = "%{nevra} %{buildtime} %{size} %{pkgid} %{installtime}\\n";
 /// Milliseconds for a question to rpm. Nothing that takes longer is one.
 const QUESTION_MS: u64 = 600_000;
 /// Milliseconds for a question to the package manager, unless the config has a limit.
@@ -67,8 +69,60 @@ fn may_pass(failure: &Failure) -> bool {
     matches!(failure.class, Class::Infrastructure | Class::Dependency)
 }
 
+/// As [`run`], but only rpm's database gets what is installed, and no file.
+///
+/// # Errors
+///
+/// It failed, with the verdict.
+pub fn run_for_database(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    request: &Request<'_>,
+) -> Result<(), Failure> {
+    let flags = "--setopt=tsflags=nocontexts,justdb,noscripts,notriggers".to_owned();
+    let mut argv = request.tools.manager.command_line(env.options, request.command);
+    argv.insert(1, flags.clone());
+    // Of what is said twice, some package managers take the first and some the last.
+    argv.retain(|word| *word == flags || !word.starts_with("--setopt=tsflags="));
+    carry_out(env, stage, request, argv)
+}
+
+/// What is in rpm's database, in the format of [`installed`], by the rpm beside the package
+/// manager.
+///
+/// # Errors
+///
+/// rpm failed.
+pub fn listed(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    request: &Request<'_>,
+) -> Result<Vec<String>, Failure> {
+    let argv = ["rpm", "--root", super::sandboxes::BUILDROOT, "-qa", "--qf", FORMAT];
+    let mut spec = manager_spec(env, stage, request, argv.map(str::to_owned).to_vec())?;
+    spec.stdio.stderr = sandbox::spec::Stdout::Null;
+    let output = ask(stage, spec, Some(QUESTION_MS), request.what)?;
+    Ok(sorted(&output))
+}
+
+fn sorted(output: &str) -> Vec<String> {
+    let mut lines: Vec<String> =
+        output.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
 fn run_once(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Result<(), Failure> {
     let argv = request.tools.manager.command_line(env.options, request.command);
+    carry_out(env, stage, request, argv)
+}
+
+fn carry_out(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    request: &Request<'_>,
+    argv: Vec<String>,
+) -> Result<(), Failure> {
     let mut spec = manager_spec(env, stage, request, argv)?;
     spec.timeout_ms = dnf::timeout_ms(env.options);
     let limits = spec.limits.clone();
@@ -88,7 +142,7 @@ fn run_once(env: &Env<'_>, stage: &StageRun<'_>, request: &Request<'_>) -> Resul
 /// processes, which mean nothing in another sandbox.
 fn lock_cache(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Lock, Failure> {
     let path = env.store.caches().join(format!("{}.lock", env.key));
-    super::bootstrap::take(stage, &path, LockKind::Exclusive, "package cache")
+    super::roots::take(stage, &path, LockKind::Exclusive, "package cache")
 }
 
 fn manager_spec(
@@ -100,7 +154,7 @@ fn manager_spec(
     let cache = env
         .store
         .cache(&env.key)
-        .map_err(|error| super::bootstrap::store_failure(stage.stage, error))?;
+        .map_err(|error| super::roots::store_failure(stage.stage, error))?;
     let same_place = env.visible.iter().map(|path| (path.clone(), path.clone()));
     let visible: Vec<_> = same_place.chain(request.visible.iter().cloned()).collect();
     let inputs = PackageManagerInputs {
@@ -167,13 +221,9 @@ pub fn answer(
 ///
 /// rpm failed.
 pub fn installed(env: &Env<'_>, stage: &StageRun<'_>, root: Root) -> Result<Vec<String>, Failure> {
-    let format = "%{nevra} %{buildtime} %{size} %{pkgid} %{installtime}\\n";
-    let argv = ["rpm", "-qa", "--qf", format].map(str::to_owned).to_vec();
+    let argv = ["rpm", "-qa", "--qf", FORMAT].map(str::to_owned).to_vec();
     let output = query(env, stage, root, argv)?;
-    let mut lines: Vec<String> =
-        output.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    lines.sort();
-    Ok(lines)
+    Ok(sorted(&output))
 }
 
 /// Runs a short command in the buildroot and gives what it wrote.

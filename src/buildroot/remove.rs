@@ -51,7 +51,7 @@ pub enum Removed {
     Failed(String),
 }
 
-/// Removes a root, its lasting layer and its caches.
+/// Removes a root, its lasting layer and its caches; or a layer, by its key.
 ///
 /// # Errors
 ///
@@ -62,7 +62,7 @@ pub fn remove_root(
     store: &Store,
     key: &str,
 ) -> Result<Removed, StoreError> {
-    let dirs = [store.roots(), store.sessions(), store.caches()];
+    let dirs = [store.roots(), store.layers(), store.sessions(), store.caches()];
     let locks = dirs.map(|dir| dir.join(format!("{key}.lock")));
     let mut held = Vec::new();
     for path in &locks {
@@ -72,9 +72,12 @@ pub fn remove_root(
         }
     }
     // The record goes first: without it, what is left does not count as a root.
-    let _ = fs::remove_file(store.root(key).join("info.json"));
+    for dir in [store.root(key), store.layers().join(key)] {
+        let _ = fs::remove_file(dir.join("info.json"));
+    }
     let parts = [
-        (store.root(key), &super::bootstrap::TREES[..]),
+        (store.root(key), &super::roots::TREES[..]),
+        (store.layers().join(key), &super::layers::TREES[..]),
         (store.sessions().join(key), &super::workspace::TREES[..]),
         (store.caches().join(key), &[][..]),
         (store.compiler_caches().join(key), &[][..]),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use crate::mock_config::MockOptions;
+use crate::mock_config::repositories::{Section, in_force, words};
 
 /// Host paths that the configuration refers to by `file://`, and by the options that are paths of
 /// certificates and keys. They must be visible where the package manager runs.
@@ -21,7 +22,7 @@ pub fn visible_paths(options: &MockOptions) -> Vec<PathBuf> {
     for (option, word) in enabled_words(&options.dnf_conf) {
         let path = match word.strip_prefix("file://") {
             Some(path) => path,
-            None if PATH_OPTIONS.contains(&option) && word.starts_with('/') => word,
+            None if PATH_OPTIONS.contains(&option.as_str()) && word.starts_with('/') => &word,
             None => continue,
         };
         let path = with_variables(options, path);
@@ -40,7 +41,8 @@ pub fn visible_paths(options: &MockOptions) -> Vec<PathBuf> {
 /// proxies are.
 pub fn host_ports(options: &MockOptions) -> Vec<u16> {
     let mut ports: Vec<u16> = enabled_words(&options.dnf_conf)
-        .map(|(_, word)| with_variables(options, word))
+        .into_iter()
+        .map(|(_, word)| with_variables(options, &word))
         .chain(options.network.proxies.values().cloned())
         .filter_map(|address| host_port(&address))
         .collect();
@@ -59,51 +61,32 @@ fn host_port(address: &str) -> Option<u16> {
     is_host.then(|| url.port_or_known_default()).flatten()
 }
 
-/// The words of the values of enabled lines, each with its option; of a line that goes on with the
-/// value of an earlier one, the option is empty.
-fn enabled_words(conf: &str) -> impl Iterator<Item = (&str, &str)> {
-    enabled_lines(conf).into_iter().flat_map(|line| {
-        let (option, value) = line.split_once('=').unwrap_or(("", line));
-        let words = value.split([' ', ',', '\t']).filter(|word| !word.is_empty());
-        words.map(move |word| (option.trim(), word))
-    })
-}
-
-/// The lines of a configuration without remarks and without repositories that are turned off.
-fn enabled_lines(conf: &str) -> Vec<&str> {
-    let mut lines: Vec<&str> = Vec::new();
-    let (mut section, mut enabled) = (0, true);
-    for line in conf.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
-        if line.starts_with('[') {
-            if !enabled {
-                lines.truncate(section);
-            }
-            (section, enabled) = (lines.len(), true);
-        }
-        if let Some((name, value)) = line.split_once('=')
-            && name.trim() == "enabled"
-        {
-            let off = ["0", "no", "false", "off"];
-            enabled = !off.contains(&value.trim().to_ascii_lowercase().as_str());
-        }
-        lines.push(line);
-    }
-    if !enabled {
-        lines.truncate(section);
-    }
-    lines
+/// The words of the values of options that are in force, each with its option.
+fn enabled_words(conf: &str) -> Vec<(String, String)> {
+    let (main, repositories) = in_force(conf);
+    let sections = std::iter::once(main).chain(repositories);
+    let own = |section: Section| -> Vec<_> {
+        let entries = section.entries();
+        let each = |(option, value)| words(value).map(move |word| (option, word));
+        entries.flat_map(each).map(|(a, b): (&str, &str)| (a.to_owned(), b.to_owned())).collect()
+    };
+    sections.flat_map(own).collect()
 }
 
 /// Bytes of an address from which on no variables are put in; no file has so long a name.
 const MAX_ADDRESS: usize = 16 << 10;
 
-/// An address with the variables that package managers know, `$name` or `${name}`.
-fn with_variables(options: &MockOptions, text: &str) -> String {
+/// A text with the variables that package managers know, `$name` or `${name}`.
+pub(super) fn with_variables(options: &MockOptions, text: &str) -> String {
     let own = options.dnf_vars.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let arch = options.forcearch.as_deref().unwrap_or(&options.target_arch);
+    let release = options.releasever.as_deref();
+    let parts = release.and_then(|release| release.split_once('.'));
     let usual = [("basearch", Some(base_arch(arch))), ("arch", Some(arch))]
         .into_iter()
-        .chain([("releasever", options.releasever.as_deref())])
+        .chain([("releasever", release)])
+        .chain([("releasever_major", parts.map(|(major, _)| major).or(release))])
+        .chain([("releasever_minor", parts.map(|(_, minor)| minor))])
         .filter_map(|(name, value)| Some((name, value?)));
     let variables: BTreeMap<&str, &str> = usual.chain(own).collect();
     let mut out = String::new();

@@ -219,11 +219,12 @@ impl Context {
                 destination: BUILDROOT.into(),
                 read_only: false,
             }),
-            Root::Overlay { layers, upper, work } => spec.mounts.push(Mount::Overlay {
+            Root::Overlay { layers, upper, work, volatile } => spec.mounts.push(Mount::Overlay {
                 destination: BUILDROOT.into(),
                 layers,
                 upper,
                 work,
+                volatile,
             }),
             Root::Empty { size_bytes } => spec.mounts.push(Mount::Tmpfs {
                 destination: BUILDROOT.into(),

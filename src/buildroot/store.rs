@@ -5,10 +5,12 @@
 //!   roots/KEY/root     a buildroot, owned by mapped ids
 //!   roots/KEY/info.json
 //!   roots/KEY.lock     shared by users of the root, exclusive for whoever makes or removes it
+//!   layers/, wants/   build dependencies over roots; see the module `layers`
 //!   sessions/KEY/      what `install` and `shell` have changed, over that root
 //!   builds/ID/         one running build; its lock is held while it runs
 //!   cache/KEY/         package cache of that root
 //!   ccache/KEY/        compiler cache of builds in that root
+//!   revisions/         what repositories were found to hold, one small file each
 //!   images/            OCI images that roots start from; images.lock is held while they change
 //! ```
 //!
@@ -86,6 +88,8 @@ impl Store {
         let store = Store { path: open(path)?, caches: caches.map(open).transpose()? };
         for dir in [
             store.roots(),
+            store.layers(),
+            store.wants(),
             store.sessions(),
             store.builds(),
             store.caches(),
@@ -129,6 +133,16 @@ impl Store {
         self.path.join("roots")
     }
 
+    /// Directory of build dependencies over roots.
+    pub fn layers(&self) -> PathBuf {
+        self.path.join("layers")
+    }
+
+    /// Directory of what requirements have come to.
+    pub fn wants(&self) -> PathBuf {
+        self.path.join("wants")
+    }
+
     /// Directory of lasting layers over roots.
     pub fn sessions(&self) -> PathBuf {
         self.path.join("sessions")
@@ -154,6 +168,11 @@ impl Store {
         self.path.join("images")
     }
 
+    /// Directory of what repositories were found to hold.
+    pub fn revisions(&self) -> PathBuf {
+        self.path.join("revisions")
+    }
+
     /// The compiler cache of a root, made if missing, writable for mapped ids.
     ///
     /// # Errors
@@ -163,6 +182,11 @@ impl Store {
         let path = self.compiler_caches().join(key);
         attempt("make the compiler cache", &path, shared_directory(&path))?;
         Ok(path)
+    }
+
+    /// The content of a file that [`Store::write`] has written.
+    pub fn read(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.path.join(name)).ok()
     }
 
     /// Writes a file that all sandboxes can read, unless it is there with this content; gives its
@@ -260,7 +284,11 @@ pub fn lock(
         let file = File::options().create(true).truncate(false).write(true).open(path);
         match Flock::lock(attempt("open the lock", path, file)?, argument) {
             // Whoever held it may have removed the file; then the lock is on nothing.
-            Ok(held) if same_file(&held, path) => return Ok(Some(Lock(held))),
+            Ok(held) if same_file(&held, path) => {
+                // When it was last used, for whoever makes room.
+                let _ = held.set_modified(std::time::SystemTime::now());
+                return Ok(Some(Lock(held)));
+            }
             Ok(_) => {}
             // Asking again instead of waiting in the kernel, so that a signal can end it.
             Err((_, nix::errno::Errno::EWOULDBLOCK)) if wait() => {
@@ -291,6 +319,11 @@ pub(super) fn attempt<T>(
     result: io::Result<T>,
 ) -> Result<T, StoreError> {
     result.map_err(|source| StoreError { action, path: path.to_owned(), source })
+}
+
+/// A failure whose cause is known as text only.
+pub(super) fn other(action: &'static str, path: &Path, reason: String) -> StoreError {
+    StoreError { action, path: path.to_owned(), source: io::Error::other(reason) }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use sandbox::spec::Root as SandboxRoot;
 
 use super::Env;
-use super::bootstrap;
 use super::dnf::PackageManager;
+use super::roots;
 use super::workspace::Workspace;
 use crate::run::StageRun;
 use crate::verdict::{Failure, status};
@@ -42,7 +42,7 @@ pub fn with_tools<T>(
     let Some(bootstrap) = &env.bootstrap else {
         return work(&Tools { manager, programs: Programs::Host });
     };
-    let root = bootstrap::ensure(bootstrap, stage)?;
+    let root = roots::ensure(bootstrap, stage)?;
     let workspace = Workspace::create(bootstrap, stage, &root)?;
     let result = work(&Tools { manager, programs: Programs::Root(workspace.root()) });
     workspace.remove(bootstrap);

@@ -1,6 +1,7 @@
 //! The throw-away, writable part of a build: an overlay over the buildroot, or a copy of it where
 //! the kernel has no overlayfs for user namespaces.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,10 @@ use std::path::{Path, PathBuf};
 use sandbox::spec::Root as SandboxRoot;
 use sandbox::{Exit, Sandbox};
 
-use super::bootstrap::{self, Root, store_failure};
+use super::layers::Layer;
+use super::roots::{self, Root, store_failure};
 use super::store::{self, Lock, LockKind, StoreError, attempt};
-use super::{Env, maintenance, remove};
+use super::{Env, layers, maintenance, record, remove};
 use crate::helper::Task;
 use crate::profile::ProfileName;
 use crate::run::{Log, StageRun};
@@ -19,12 +21,20 @@ use crate::verdict::{Class, Failure, classify_helper, status};
 /// Trees of a workspace that belong to mapped ids.
 pub(super) const TREES: [&str; 3] = ["upper", "work", "copy"];
 
+/// File of a lasting workspace with the key of the layer that it lies on.
+pub(super) const LAYER: &str = "layer.json";
+/// File of the store with the kernel on which overlays work there.
+const OVERLAY_WORKS: &str = "overlay";
+
 /// A workspace. Must be given to [`Workspace::remove`] at the end; what is not, because the
 /// program was killed, is swept at a later start.
 #[derive(Debug)]
 pub struct Workspace {
     dir: PathBuf,
-    base: PathBuf,
+    /// Read-only trees below what is written, the lowest first.
+    lower: Vec<PathBuf>,
+    /// A layer over them.
+    layer: RefCell<Option<Layer>>,
     copied: bool,
     lock: Option<Lock>,
 }
@@ -36,18 +46,45 @@ impl Workspace {
     ///
     /// The store cannot be used.
     pub fn create(env: &Env<'_>, stage: &StageRun<'_>, root: &Root) -> Result<Workspace, Failure> {
+        Workspace::make(env, stage, root, memory(env, stage))
+    }
+
+    /// As [`Workspace::create`], never in memory, since it may become a layer of the store.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be used.
+    pub(super) fn on_disk(
+        env: &Env<'_>,
+        stage: &StageRun<'_>,
+        root: &Root,
+    ) -> Result<Workspace, Failure> {
+        Workspace::make(env, stage, root, None)
+    }
+
+    fn make(
+        env: &Env<'_>,
+        stage: &StageRun<'_>,
+        root: &Root,
+        memory: Option<PathBuf>,
+    ) -> Result<Workspace, Failure> {
         let failed = |error| store_failure(stage.stage, error);
         let id = format!("{}.{}", std::process::id(), jiff::Timestamp::now().as_nanosecond());
         let dir = env.store.builds().join(id.replace('.', "-"));
         // Of our own, so nobody holds it.
         let lock_path = dir.with_extension("lock");
-        let lock = bootstrap::take(stage, &lock_path, LockKind::Exclusive, "workspace")?;
-        let made = match memory(env, stage) {
+        let lock = roots::take(stage, &lock_path, LockKind::Exclusive, "workspace")?;
+        let made = match memory {
             Some(memory) => in_memory(&memory, &dir),
             None => attempt("make the workspace", &dir, store::shared_directory(&dir)),
         };
-        let mut workspace =
-            Workspace { dir, base: root.tree.clone(), copied: false, lock: Some(lock) };
+        let mut workspace = Workspace {
+            dir,
+            lower: root.trees.clone(),
+            copied: false,
+            lock: Some(lock),
+            layer: RefCell::default(),
+        };
         if let Err(error) = made {
             workspace.remove(env);
             return Err(failed(error));
@@ -73,7 +110,19 @@ impl Workspace {
         dir: PathBuf,
     ) -> Result<Workspace, Failure> {
         let failed = |error| store_failure(stage.stage, error);
-        let mut workspace = Workspace { dir, base: root.tree.clone(), copied: false, lock: None };
+        let mut workspace = Workspace {
+            dir,
+            lower: root.trees.clone(),
+            copied: false,
+            lock: None,
+            layer: RefCell::default(),
+        };
+        if let Some(key) = record::read::<String>(&workspace.dir.join(LAYER)) {
+            let Some(layer) = layers::open(env, stage, &key, true)? else {
+                return Err(lost_layer(env, stage));
+            };
+            workspace.put(layer);
+        }
         if workspace.dir.join("copy").exists() {
             workspace.copied = true;
         } else if !workspace.dir.join("work").exists() {
@@ -85,9 +134,14 @@ impl Workspace {
     }
 
     fn fill(&mut self, env: &Env<'_>, stage: &StageRun<'_>) -> Result<(), Failure> {
-        self.make_directories(env, stage, &["upper", "work"])?;
+        if overlays_work(env) {
+            return Ok(());
+        }
         match self.try_overlay(env, stage)? {
-            None => Ok(()),
+            None => {
+                let noted = env.store.write(OVERLAY_WORKS, &env.context.host.kernel);
+                noted.map(drop).map_err(|error| store_failure(stage.stage, error))
+            }
             Some(reason) => {
                 stage.note(&format!(
                     "copying the buildroot, since overlayfs is not usable: {reason}"
@@ -96,18 +150,6 @@ impl Workspace {
                 self.copy(env, stage)
             }
         }
-    }
-
-    fn make_directories(
-        &self,
-        env: &Env<'_>,
-        stage: &StageRun<'_>,
-        names: &[&str],
-    ) -> Result<(), Failure> {
-        let place = PathBuf::from("/run/albs-node/workspace");
-        let paths = names.iter().map(|name| place.join(name)).collect();
-        let task = Task::MakeDirectories { paths };
-        maintenance::run(env, stage, &task, &[(self.dir.clone(), place, false)])
     }
 
     /// Tries the overlay with the least command there is; gives the reason if it cannot be made.
@@ -135,9 +177,12 @@ impl Workspace {
     }
 
     fn copy(&self, env: &Env<'_>, stage: &StageRun<'_>) -> Result<(), Failure> {
-        self.make_directories(env, stage, &["copy"])?;
+        let place = PathBuf::from("/run/albs-node/workspace");
+        let task = Task::MakeDirectories { paths: vec![place.join("copy")] };
+        maintenance::run(env, stage, &task, &[(self.dir.clone(), place, false)])?;
         let (from, to) = ("/run/albs-node/base", "/run/albs-node/workspace");
-        let trees = [(self.base.clone(), from.into(), true), (self.dir.clone(), to.into(), false)];
+        let base = self.lower[0].clone();
+        let trees = [(base, from.into(), true), (self.dir.clone(), to.into(), false)];
         let mut spec = env
             .context
             .maintenance(stage.stage.as_str(), ProfileName::Maintenance, &env.program, &trees, &[])
@@ -159,11 +204,44 @@ impl Workspace {
             SandboxRoot::Directory { path: self.dir.join("copy"), read_only: false }
         } else {
             SandboxRoot::Overlay {
-                layers: vec![self.base.clone()],
+                layers: self.layers(),
                 upper: self.dir.join("upper"),
                 work: self.dir.join("work"),
+                // A lasting one has what its user did by hand.
+                volatile: self.lock.is_some(),
             }
         }
+    }
+
+    fn layers(&self) -> Vec<PathBuf> {
+        let layer = self.layer.borrow();
+        self.lower.iter().cloned().chain(layer.iter().map(|layer| layer.tree.clone())).collect()
+    }
+
+    /// Puts a layer between the root and what is written, in place of an earlier one. Nothing may
+    /// run in the workspace meanwhile; overlayfs allows other layers below a mount that is made
+    /// anew (overlayfs document of the kernel, "Changes to underlying filesystems").
+    pub fn put(&self, layer: Layer) {
+        self.layer.replace(Some(layer));
+    }
+
+    /// The list of packages of the layer that was put in.
+    pub fn installed(&self) -> Option<Vec<String>> {
+        self.layer.borrow().as_ref().map(|layer| layer.info.installed.clone())
+    }
+
+    /// Its directory in the store.
+    pub(super) fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Gives what was written a lasting place.
+    pub(super) fn publish(mut self, place: &Path) -> Result<(), StoreError> {
+        let moved = fs::rename(&self.dir, place);
+        attempt("publish the layer", place, moved)?;
+        let _ = fs::remove_file(self.dir.with_extension("lock"));
+        self.lock.take();
+        Ok(())
     }
 
     /// The host directory that holds what the build has written.
@@ -227,6 +305,9 @@ impl Workspace {
             return Err("it is in memory, as the plugin tmpfs wants it".to_owned());
         }
         remove::remove_trees(&env.context, &env.program, &dir, &TREES)?;
+        if let Some(layer) = &*self.layer.borrow() {
+            record::write(&self.dir.join(LAYER), &layer.key).map_err(|error| error.to_string())?;
+        }
         fs::rename(&self.dir, &dir).map_err(|error| error.to_string())?;
         let _ = fs::remove_file(self.dir.with_extension("lock"));
         Ok(())
@@ -279,6 +360,18 @@ fn in_memory(memory: &Path, dir: &Path) -> Result<(), StoreError> {
             made => return attempt("make the workspace", &place, made),
         }
     }
+}
+
+/// Whether overlays are known to work in the store. What worked once goes on to work, until the
+/// kernel is another.
+pub(super) fn overlays_work(env: &Env<'_>) -> bool {
+    env.store.read(OVERLAY_WORKS).is_some_and(|kernel| kernel == env.context.host.kernel)
+}
+
+fn lost_layer(env: &Env<'_>, stage: &StageRun<'_>) -> Failure {
+    let message = "the build dependencies that were kept with the buildroot are gone";
+    let hint = format!("remove what is left with: albs-node clean -r {}", env.options.root);
+    Failure::infrastructure(stage.stage, status::ROOT, message, None).with_hint(Some(hint))
 }
 
 fn own_fault(stage: &StageRun<'_>, error: Box<dyn std::error::Error + Send + Sync>) -> Failure {

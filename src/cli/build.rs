@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use sandbox::spec::Limits;
+
 use super::args;
 use super::error::CliError;
 use super::output::{bytes, cost, note, print, sink};
@@ -61,9 +63,9 @@ fn one(
     // An outcome of an earlier build must not be taken for that of this one.
     results.remove(build::outcome::FILE).map_err(unusable)?;
     let logs = Logs::create(&results, request.resources.number(Resource::Log)).map_err(unusable)?;
-    let runner = setup.runner(cancel.clone(), sink(&args.common), logs);
-    let (outcome, failure) =
-        build::run(&setup.env(&runner, &request.resources.limits()), request, &results);
+    let limits = request.resources.limits();
+    let runner = setup.runner(&limits, cancel.clone(), sink(&args.common), logs);
+    let (outcome, failure) = build::run(&setup.env(&runner, &limits), request, &results);
     // With it, the logs are closed.
     drop(runner);
     let compressed = setup.options.plugins.compress_logs;
@@ -114,7 +116,12 @@ fn report(outcome: &BuildOutcome, resultdir: &Path) {
 
 fn print_plan(setup: &Setup, request: &BuildRequest) -> Result<(), CliError> {
     let input = build::inspect(&request.source)?;
-    let runner = setup.runner(Cancel::default(), crate::run::Sink::new(|_| {}), Logs::none());
+    let runner = setup.runner(
+        &Limits::default(),
+        Cancel::default(),
+        crate::run::Sink::new(|_| {}),
+        Logs::none(),
+    );
     let plan =
         build::plan::plan(&setup.env(&runner, &request.resources.limits()), request, &input.spec)
             .map_err(|error| CliError::new(status::GENERIC, error, None))?;
@@ -170,7 +177,11 @@ fn request(
         source,
         resultdir,
         defines: args.defines.clone(),
-        resources: args.resources.effective(package.as_deref(), configured, setup.store.path())?,
+        resources: args.resources.effective(
+            package.as_deref(),
+            configured,
+            setup.store().path(),
+        )?,
         network: setup.options.has_network(),
     })
 }

@@ -4,16 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use sandbox::HostFacts;
-use sandbox::spec::{Limits, User};
 
 use super::args;
 use super::error::CliError;
 use super::output::print;
-use super::setup::{StoreUse, options_of, own_program, store_error, store_of};
+use super::setup::{StoreUse, maintenance_context, options_of, own_program, store_error, store_of};
+use crate::buildroot::inventory;
 use crate::buildroot::remove::{self, Removed};
-use crate::buildroot::sandboxes::{Context, HostTools};
 use crate::buildroot::store::{self, LockKind, Store};
-use crate::buildroot::view::View;
 use crate::verdict::status;
 
 pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
@@ -23,19 +21,14 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
         None => None,
     };
     let store = store_of(&args.store, options.as_ref(), &host, StoreUse::Make)?;
-    let context = Context {
-        host,
-        build_user: User::ROOT,
-        limits: Limits::default(),
-        hostname: "localhost".to_owned(),
-        view: View::default(),
-        tools: HostTools::probe(),
-    };
+    let context = maintenance_context(host);
     let program = own_program()?;
     remove::sweep(&context, &program, &store);
     let prefix = options.map(|options| options.root);
     let mut names = BTreeSet::new();
-    for dir in [store.roots(), store.sessions(), store.caches(), store.compiler_caches()] {
+    for dir in
+        [store.layers(), store.roots(), store.sessions(), store.caches(), store.compiler_caches()]
+    {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             // A lock alone is what an interrupted removal leaves.
@@ -49,16 +42,29 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
             }
         }
     }
+    // Layers after the roots that they lie on, and last what roots have in common.
+    let rank = |name: &String| {
+        let (has_root, has_layer) = (store.root(name).exists(), store.layers().join(name).exists());
+        (!has_root, !has_layer, name.clone())
+    };
+    let mut names: Vec<String> = names.into_iter().collect();
+    names.sort_by_key(rank);
+    let mut is_used = false;
     let mut worst = match prefix {
         Some(_) => Ok(0),
         None => remove_images(&store),
     };
     for name in &names {
+        if inventory::has_root(&store, name) {
+            continue;
+        }
         let error = match remove::remove_root(&context, &program, &store, name) {
             Ok(Removed::Gone) => {
                 print(format_args!("removed {name}"));
                 continue;
             }
+            // Whoever uses a layer uses its root, which was told.
+            Ok(Removed::InUse) if is_used => continue,
             Ok(Removed::InUse) => CliError::new(
                 status::LOCKED,
                 format!("the buildroot {name} is in use"),
@@ -70,12 +76,14 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
             }
             Err(error) => store_error(error),
         };
+        is_used |= error.status() == status::LOCKED;
         // The others are removed all the same; the first failure is the one that is told last.
         match worst {
             Ok(_) => worst = Err(error),
             Err(_) => error.print(),
         }
     }
+    inventory::forget_wants(&store);
     worst
 }
 

@@ -49,6 +49,8 @@ impl ResourceArgs {
             (Resource::Memory, limits.memory.map(|bytes| bytes as f64), "--memory"),
             (Resource::Pids, limits.pids.map(|pids| pids as f64), "--pids"),
             (Resource::Cpus, limits.cpus, "--cpus"),
+            (Resource::IoRead, self.io_read.map(|bytes| bytes as f64), "--io-read"),
+            (Resource::IoWrite, self.io_write.map(|bytes| bytes as f64), "--io-write"),
             (Resource::Disk, self.disk.map(|bytes| bytes as f64), "--disk"),
             (Resource::Inodes, self.inodes.map(|inodes| inodes as f64), "--inodes"),
             (Resource::Log, self.log_size.map(|bytes| bytes as f64), "--log-size"),
@@ -100,6 +102,9 @@ pub(super) fn show(args: &LimitsShow) -> Result<u8, CliError> {
     }
     let retry = if effective.retry_after_oom { "yes" } else { "no" };
     print(format_args!("{:<12} {retry}", "retry_after_oom"));
+    let allowed: Vec<&str> = effective.allowed.iter().map(|allowed| allowed.name()).collect();
+    let allowed = if allowed.is_empty() { "nothing more".to_owned() } else { allowed.join(", ") };
+    print(format_args!("{:<12} {allowed}", "allowed"));
     Ok(0)
 }
 
@@ -107,6 +112,7 @@ pub(super) fn show(args: &LimitsShow) -> Result<u8, CliError> {
 fn written(resource: Resource, number: f64) -> String {
     match resource.unit() {
         Unit::Bytes => bytes(number as u64),
+        Unit::BytesPerSecond => format!("{}/s", bytes(number as u64)),
         Unit::Seconds => format!("{number} s"),
         Unit::Processors | Unit::Count => format!("{number}"),
     }

@@ -2,6 +2,7 @@
 
 mod args;
 mod build;
+mod buildroot;
 mod clean;
 mod config;
 mod doctor;
@@ -15,6 +16,7 @@ mod sandbox_run;
 mod setup;
 mod signals;
 mod size;
+mod terminal;
 mod usage;
 
 use std::process::ExitCode;
@@ -53,6 +55,7 @@ fn run(args: &args::Args) -> Result<u8, CliError> {
         Command::Shell(args) => root::shell(args),
         Command::Install(args) => root::install(args),
         Command::Clean(args) => clean::run(args),
+        Command::Buildroot { command } => buildroot::run(command),
         Command::Config { command } => config::run(command),
         Command::ConfigCheck(args) => node_config::check(args),
         Command::Doctor(args) => doctor::run(args),

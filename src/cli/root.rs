@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sandbox::spec::{Limits, Mount, Stdio};
+use sandbox::spec::{Limits, Mount};
 use sandbox::{Exit, Sandbox};
 
 use super::args::{self, Common};
@@ -12,8 +12,10 @@ use super::error::CliError;
 use super::output::{print, sink};
 use super::setup::{Setup, StoreUse};
 use super::signals::{self, Forwarding};
+use super::terminal;
 use crate::build::commands;
-use crate::buildroot::bootstrap::{self, Root};
+use crate::buildroot::inventory;
+use crate::buildroot::roots::{self, Root};
 use crate::buildroot::store::{self, LockKind};
 use crate::buildroot::tools::with_tools;
 use crate::buildroot::workspace::Workspace;
@@ -96,10 +98,8 @@ pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
             spec.capabilities.sort();
             spec.capabilities.dedup();
         }
-        spec.stdio = Stdio::INHERIT;
-        spec.keep_session = true;
+        terminal::attach(&mut spec);
         if args.unpriv {
-            spec.seccomp.push("terminal".to_owned());
             spec.cwd = env.options.chroothome.clone().into();
         }
         let failed = |error: sandbox::SandboxError| {
@@ -108,7 +108,7 @@ pub(super) fn shell(args: &args::Shell) -> Result<u8, CliError> {
         };
         let sandbox = Sandbox::spawn(&spec, &env.runner.host).map_err(failed)?;
         // From here on, signals are for the command.
-        let _forwarding = signals::forward(sandbox.killer());
+        let _forwarding = signals::forward(sandbox.killer(), &spec);
         drop(stops);
         match sandbox.wait(&mut |_| {}).map_err(failed)?.exit {
             Exit::Exited(code) => Ok(code as u8),
@@ -132,11 +132,25 @@ fn with_root<T>(
     let setup = Setup::new(common, StoreUse::Make)?;
     let cancel = Cancel::default();
     let signals = signals::cancel(cancel.clone());
-    let runner = setup.runner(cancel, sink(common), Logs::none());
+    let runner = setup.runner(&Limits::default(), cancel, sink(common), Logs::none());
     let env = setup.env(&runner, &Limits::default());
     let root =
-        runner.stage(Stage::Bootstrap, "chroot init", |stage| bootstrap::ensure(&env, stage))?;
+        runner.stage(Stage::Bootstrap, "chroot init", |stage| root_of_session(&env, stage))?;
     work(&env, signals, &root)
+}
+
+/// The root that an earlier shell lies on, whatever the repositories hold by now: what was done there
+/// by hand is not lost. Else the root as the repositories are.
+fn root_of_session(
+    env: &Env<'_>,
+    stage: &crate::run::StageRun<'_>,
+) -> Result<Root, crate::verdict::Failure> {
+    for key in inventory::sessions_of(env.store, &env.key) {
+        if let Some(root) = roots::existing(env, stage, &key)? {
+            return Ok(root);
+        }
+    }
+    roots::ensure(env, stage)
 }
 
 type Lasting = (store::Lock, Workspace);
@@ -149,6 +163,6 @@ fn open_lasting(
 ) -> Result<Lasting, crate::verdict::Failure> {
     let dir = env.store.sessions().join(&root.key);
     let path = env.store.sessions().join(format!("{}.lock", root.key));
-    let lock = bootstrap::take(stage, &path, LockKind::Exclusive, "shell of this buildroot")?;
+    let lock = roots::take(stage, &path, LockKind::Exclusive, "shell of this buildroot")?;
     Ok((lock, Workspace::lasting(env, stage, root, dir)?))
 }

@@ -9,7 +9,8 @@ use sandbox::{Exit, HostFacts, IdMapping, Sandbox, SandboxError, SandboxSpec};
 use super::args::{Net, SandboxRun};
 use super::error::CliError;
 use super::output::{complain, print};
-use super::signals;
+use super::setup::host_with_groups;
+use super::{signals, terminal};
 use crate::verdict::status::COMMAND_LINE;
 
 /// The command could not be started, as env(1) and podman-run(1) have it.
@@ -20,16 +21,17 @@ const TIMED_OUT: u8 = 124;
 const KILLED: u8 = 137;
 
 pub(super) fn run(args: &SandboxRun) -> Result<u8, CliError> {
-    let host = HostFacts::probe();
+    let mut host = HostFacts::probe();
     let spec = spec(args, &host)?;
     if args.plan {
         return print_plan(&spec, &host);
     }
     if spec.limits.any() {
+        host = host_with_groups();
         sandbox::cgroup::sweep(&host.cgroup);
     }
     let sandbox = Sandbox::spawn(&spec, &host).map_err(could_not_start)?;
-    let _forwarding = signals::forward(sandbox.killer());
+    let _forwarding = signals::forward(sandbox.killer(), &spec);
     let outcome = sandbox.wait(&mut |_| {}).map_err(could_not_start)?;
     match outcome.exit {
         Exit::Exited(status) => Ok(status as u8),
@@ -87,7 +89,7 @@ fn spec(args: &SandboxRun, host: &HostFacts) -> Result<SandboxSpec, CliError> {
     for bind in &args.binds {
         mounts.push(parse_bind(bind)?);
     }
-    Ok(SandboxSpec {
+    let mut spec = SandboxSpec {
         name: "run".to_owned(),
         root,
         mounts,
@@ -111,11 +113,13 @@ fn spec(args: &SandboxRun, host: &HostFacts) -> Result<SandboxSpec, CliError> {
         rlimits: sandbox::spec::no_core_dumps(),
         timeout_ms: args.timeout.filter(|ms| *ms > 0),
         silence_ms: None,
-        seccomp: ["calls", "base", "terminal"].map(str::to_owned).to_vec(),
+        seccomp: ["calls", "base"].map(str::to_owned).to_vec(),
         landlock: Vec::new(),
         linux32: false,
-        keep_session: true,
-    })
+        keep_session: false,
+    };
+    terminal::attach(&mut spec);
+    Ok(spec)
 }
 
 /// A small environment of its own: the caller's may hold secrets.

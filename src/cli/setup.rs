@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sandbox::HostFacts;
+use sandbox::cgroup::Obtained;
 use sandbox::spec::{Limits, User};
 
 use super::args::{Common, StoreArgs};
@@ -29,12 +30,13 @@ const BUILD_USER: User = User { uid: 1000, gid: 135 };
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) options: MockOptions,
-    pub(super) store: Store,
+    store: Store,
     context: Context,
     host_manager: Result<PackageManager, NoPackageManager>,
     bootstrap: Option<Bootstrap>,
     program: PathBuf,
     visible: Vec<PathBuf>,
+    parts: KeyParts,
     key: String,
 }
 
@@ -56,7 +58,10 @@ pub(super) enum StoreUse {
 
 impl Setup {
     pub(super) fn new(common: &Common, store_use: StoreUse) -> Result<Setup, CliError> {
-        let host = HostFacts::probe();
+        let host = match store_use {
+            StoreUse::Make => host_with_groups(),
+            StoreUse::Look => HostFacts::probe(),
+        };
         let view = host_view(&host)?;
         let watch = MemoryWatch::start();
         let config = load_config(common, view.clone())?;
@@ -118,19 +123,37 @@ impl Setup {
             remove::sweep(&context, &program, &store);
         }
         let ids = context.ids(User::ROOT);
-        let key = |options: &MockOptions, bootstrap: Option<&str>| {
-            KeyParts::new(options, &ids, context.build_user, &visible, bootstrap).key()
+        let program_of_host = host_manager.as_ref().ok().map(|manager| manager.program.as_path());
+        let parts = |options: &MockOptions, bootstrap: Option<&str>| {
+            KeyParts::new(options, &ids, context.build_user, program_of_host, bootstrap)
         };
         let bootstrap = bootstrap.map(|options| {
-            let key = key(&options, None);
+            let key = parts(&options, None).key();
             Bootstrap { options, key }
         });
-        let key = key(&options, bootstrap.as_ref().map(|bootstrap| bootstrap.key.as_str()));
-        Ok(Setup { options, store, context, host_manager, bootstrap, program, visible, key })
+        let parts = parts(&options, bootstrap.as_ref().map(|bootstrap| bootstrap.key.as_str()));
+        let key = parts.key();
+        Ok(Setup { options, store, context, host_manager, bootstrap, program, visible, parts, key })
     }
 
-    pub(super) fn runner(&self, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
-        Runner::new(self.context.host.clone(), cancel, sink, logs)
+    /// Key of the config's buildroot.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What the key is made of.
+    pub(super) fn key_parts(&self) -> &KeyParts {
+        &self.parts
+    }
+
+    /// Where buildroots are.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What runs sandboxes; together they have these limits.
+    pub(super) fn runner(&self, limits: &Limits, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
+        Runner::new(self.context.host.clone(), limits, cancel, sink, logs)
     }
 
     /// What works on buildroots, with these limits on each stage.
@@ -151,6 +174,31 @@ impl Setup {
             Box::new(Env { is_bootstrap: true, ..env(options, key, None) })
         });
         env(&self.options, &self.key, bootstrap)
+    }
+}
+
+/// What sandboxes need that work on trees of the store, whatever config they are of.
+pub(super) fn maintenance_context(host: HostFacts) -> Context {
+    Context {
+        host,
+        build_user: User::ROOT,
+        limits: Limits::default(),
+        hostname: "localhost".to_owned(),
+        view: View::default(),
+        tools: HostTools::probe(),
+    }
+}
+
+/// The host, after this process has got a control group that it may divide, if it had none.
+pub(super) fn host_with_groups() -> HostFacts {
+    let host = HostFacts::probe();
+    match sandbox::cgroup::obtain(&host.cgroup) {
+        Obtained::NotAsked => host,
+        Obtained::Scope(_) => HostFacts::probe(),
+        Obtained::Refused(why) => {
+            note(format_args!("systemd gave no control group for limits: {why}"));
+            host
+        }
     }
 }
 

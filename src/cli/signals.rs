@@ -3,8 +3,10 @@
 use std::io::IsTerminal;
 use std::thread::JoinHandle;
 
-use sandbox::Killer;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use sandbox::{Killer, SandboxSpec, TerminalEvent};
+use signal_hook::consts::{
+    SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
+};
 use signal_hook::iterator::{Handle, Signals};
 
 use crate::run::Cancel;
@@ -28,9 +30,20 @@ impl Drop for Forwarding {
 }
 
 /// Forwards signals of this process to the command of a sandbox.
-pub(super) fn forward(killer: Killer) -> Forwarding {
+pub(super) fn forward(killer: Killer, spec: &SandboxSpec) -> Forwarding {
     let of_terminal = [SIGHUP, SIGINT, SIGQUIT, SIGWINCH];
     let others = [SIGTERM, SIGUSR1, SIGUSR2];
+    if spec.stdio.has_terminal() {
+        // Its keys arrive there as bytes, so all that comes is meant for this program, or for
+        // the terminal.
+        let all = [&of_terminal[..], &others, &[SIGTSTP, SIGCONT]].concat();
+        return handle(&all, move |signal| match signal {
+            SIGWINCH => killer.terminal(TerminalEvent::Resized),
+            SIGTSTP => killer.terminal(TerminalEvent::Suspend),
+            SIGCONT => killer.terminal(TerminalEvent::Continued),
+            _ => killer.signal(signal),
+        });
+    }
     // From a terminal, the command gets these by itself, being in the same foreground group.
     let skip = std::io::stdin().is_terminal();
     handle(&[&of_terminal[..], &others].concat(), move |signal| {

@@ -28,6 +28,23 @@ pub(super) fn parse_cpus(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A time in seconds, or with m, h or d.
+pub(super) fn parse_age(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(format!("{unit:?} is no unit; use s, m, h or d")),
+    };
+    let number: Option<u64> = number.parse().ok();
+    number
+        .and_then(|number| number.checked_mul(seconds))
+        .ok_or_else(|| "a time is expected, like 12h or 30d".to_owned())
+}
+
 /// Seconds, with a fraction if wanted; gives milliseconds. 0 is no limit, as in mock.
 pub(super) fn parse_timeout(text: &str) -> Result<u64, String> {
     match text.parse::<f64>() {
@@ -56,6 +73,8 @@ mod tests {
     #[test]
     fn seconds_and_processors() {
         assert_eq!(parse_timeout("0.5"), Ok(500));
+        assert_eq!((parse_age("90"), parse_age("2d")), (Ok(90), Ok(172_800)));
+        assert!(parse_age("d").is_err() && parse_age("1w").is_err());
         assert!(parse_timeout("-1").is_err() && parse_timeout("nan").is_err());
         assert_eq!(parse_cpus("1.5"), Ok(1.5));
         assert!(parse_cpus("0").is_err() && parse_cpus("inf").is_err());

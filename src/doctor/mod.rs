@@ -7,6 +7,7 @@ mod checks;
 
 use std::path::{Path, PathBuf};
 
+use sandbox::cgroup::Obtained;
 use sandbox::spec::{Limits, Mount, Namespaces, Network, Root, Stdio, User};
 use sandbox::{Exit, HostFacts, IdMapping, Sandbox, SandboxSpec};
 use serde::Serialize;
@@ -67,7 +68,11 @@ pub struct Facts {
 impl Facts {
     /// Looks at this host. `store` is where buildroots are, or will be.
     pub fn probe(store: &Path) -> Facts {
-        let host = HostFacts::probe();
+        let mut host = HostFacts::probe();
+        // As builds do.
+        if let Obtained::Scope(_) = sandbox::cgroup::obtain(&host.cgroup) {
+            host = HostFacts::probe();
+        }
         let there = store.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
         let sandbox = try_sandbox(&host, &[]).err();
         let overlay = match &sandbox {
@@ -160,6 +165,8 @@ fn try_overlay(host: &HostFacts, place: &Path) -> Result<(), String> {
         layers: vec![dir.path().join("lower")],
         upper: dir.path().join("upper"),
         work: dir.path().join("work"),
+        // Its mark would stay, of somebody who does not exist here.
+        volatile: false,
     };
     let tried = try_sandbox(host, &[mount]).map_err(|(why, _)| why);
     // What the kernel has made there belongs to ids that exist inside only, and may not be looked

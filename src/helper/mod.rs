@@ -3,6 +3,7 @@
 //! hostile. Whatever a tree makes it do happens inside a sandbox without network and secrets.
 
 mod collect;
+mod manifest;
 mod measure;
 mod prepare;
 mod remove;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use collect::{MANIFEST, Manifest, package_name as is_package_name};
+pub use manifest::TOTAL;
 pub use prepare::Account;
 pub use unpack::LayerFile;
 
@@ -78,6 +80,11 @@ pub enum Task {
         /// The tree.
         directory: PathBuf,
     },
+    /// Write a line about every file of a tree to standard output.
+    Manifest {
+        /// The tree.
+        root: PathBuf,
+    },
     /// Write the packages of a build to standard output as a tar archive.
     Collect {
         /// The tree of the build.
@@ -126,6 +133,9 @@ pub fn run(task: &Task) -> io::Result<()> {
         Task::Measure { directory } => {
             let size = measure::measure(directory)?;
             Ok(serde_json::to_writer(std::io::stdout().lock(), &size)?)
+        }
+        Task::Manifest { root } => {
+            manifest::manifest(root, &mut io::BufWriter::new(io::stdout().lock()))
         }
         Task::RemoveOld { directory, seconds } => remove::remove_old(directory, *seconds),
         Task::Scan { root, regexes } => scan::scan(root, regexes, std::io::stdout().lock()),

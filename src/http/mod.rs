@@ -2,6 +2,7 @@
 //! that says no becomes one line, and what it means for the next try.
 
 mod error;
+mod setup;
 mod summary;
 
 use std::time::Duration;
@@ -12,6 +13,10 @@ use reqwest::{Client, Response};
 
 pub use error::HttpError;
 pub(crate) use error::is_certificate;
+pub use setup::SetupError;
+pub(crate) use setup::{
+    builder, certificates, checked, exceptions, redacted, with_certificates, with_proxies,
+};
 pub use summary::summary;
 
 /// How programs that are asked see this one.

@@ -16,6 +16,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE};
 use serde::Deserialize;
 
 use super::manifest::ACCEPTED;
+use crate::http::{self, SetupError};
 
 /// Bytes of an error's text that are read.
 const MAX_REASON: u64 = 64 << 10;
@@ -37,13 +38,8 @@ pub struct Access {
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The client could not be set up.
-    #[error("cannot use {what}")]
-    Setup {
-        /// What was wanted for it.
-        what: String,
-        /// The cause.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// The registry was not reached, or the transfer broke off.
     #[error("cannot get {url}")]
     Transfer {
@@ -68,7 +64,7 @@ impl RegistryError {
     /// Whether it may work later.
     pub fn is_passing(&self) -> bool {
         match self {
-            RegistryError::Setup { .. } => false,
+            RegistryError::Setup(_) => false,
             RegistryError::Transfer { .. } => true,
             RegistryError::Answer { status, .. } => {
                 status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
@@ -202,36 +198,11 @@ fn checked(url: &str, answer: Response) -> Result<Response, RegistryError> {
     Err(RegistryError::Answer { url: url.to_owned(), status, reason })
 }
 
-fn client(access: &Access, secure: bool) -> Result<Client, RegistryError> {
-    fn setup(
-        what: impl Into<String>,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> RegistryError {
-        RegistryError::Setup { what: what.into(), source: source.into() }
-    }
-    crate::http::install_provider();
-    let mut builder = Client::builder()
-        .user_agent(crate::http::USER_AGENT)
-        .connect_timeout(Duration::from_secs(20))
-        .https_only(secure);
-    for path in &access.certificates {
-        let file = || format!("the certificates of {}", path.display());
-        let pem = std::fs::read(path).map_err(|error| setup(file(), error))?;
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem);
-        let certificates = certificates.map_err(|error| setup(file(), error))?;
-        builder = builder.tls_certs_merge(certificates);
-    }
-    let except = access.proxies.get("no_proxy").map(String::as_str).unwrap_or_default();
-    for (name, address) in &access.proxies {
-        let proxy = match name.as_str() {
-            "http_proxy" => reqwest::Proxy::http(address),
-            "https_proxy" => reqwest::Proxy::https(address),
-            _ => continue,
-        };
-        let proxy = proxy.map_err(|error| setup(format!("the proxy {address}"), error))?;
-        builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(except)));
-    }
-    builder.build().map_err(|error| setup("the client of registries", error))
+fn client(access: &Access, secure: bool) -> Result<Client, SetupError> {
+    let builder = http::builder().https_only(secure);
+    let builder = http::with_certificates(builder, &access.certificates)?;
+    let builder = http::with_proxies(builder, &access.proxies)?;
+    builder.build().map_err(|error| SetupError::new("the client of registries", error))
 }
 
 fn is_loopback(host: &str) -> bool {

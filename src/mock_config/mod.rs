@@ -28,7 +28,7 @@ mod modules;
 mod options;
 mod overrides;
 mod parse;
-mod repositories;
+pub(crate) mod repositories;
 mod snippet;
 mod source;
 mod template;

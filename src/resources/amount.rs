@@ -56,10 +56,10 @@ fn factor(unit: Unit, suffix: &str) -> Option<f64> {
     let kib = 1024f64;
     Some(match (unit, suffix) {
         (_, "") => 1.0,
-        (Unit::Bytes, "K") => kib,
-        (Unit::Bytes, "M") => kib.powi(2),
-        (Unit::Bytes, "G") => kib.powi(3),
-        (Unit::Bytes, "T") => kib.powi(4),
+        (Unit::Bytes | Unit::BytesPerSecond, "K") => kib,
+        (Unit::Bytes | Unit::BytesPerSecond, "M") => kib.powi(2),
+        (Unit::Bytes | Unit::BytesPerSecond, "G") => kib.powi(3),
+        (Unit::Bytes | Unit::BytesPerSecond, "T") => kib.powi(4),
         (Unit::Seconds, "s") => 1.0,
         (Unit::Seconds, "m") => 60.0,
         (Unit::Seconds, "h") => 3600.0,
@@ -70,6 +70,7 @@ fn factor(unit: Unit, suffix: &str) -> Option<f64> {
 fn expected(unit: Unit) -> AmountError {
     match unit {
         Unit::Bytes => AmountError::Form("a size", "512M, 4G or 50%"),
+        Unit::BytesPerSecond => AmountError::Form("bytes in a second", "512K or 100M"),
         Unit::Seconds => AmountError::Form("a time", "90, 30m or 12h"),
         Unit::Processors => AmountError::Form("a number of processors", "2, 0.5 or 50%"),
         Unit::Count => AmountError::Form("a number", "4096"),

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sandbox::spec::{Limit, Limits};
+use sandbox::spec::{IoLimits, Limit, Limits};
 use serde::Serialize;
 
 use super::{Class, Policy, Resource, ResourceError, Unit};
+use crate::profile::Permission;
 
 /// What shares are shares of.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HostSize {
     /// Memory in bytes.
     pub memory_bytes: u64,
@@ -19,6 +20,10 @@ pub struct HostSize {
     pub disk_bytes: u64,
     /// Free inodes there.
     pub inodes: u64,
+    /// Numbers that processes can have.
+    pub pids: u64,
+    /// The disk where builds write, as `MAJOR:MINOR`, if it is one.
+    pub disk: Option<String>,
     /// Builds that run at a time.
     pub slots: u32,
 }
@@ -34,9 +39,17 @@ impl HostSize {
             disk_bytes: disk
                 .map_or(0, |disk| disk.blocks_available().saturating_mul(disk.fragment_size())),
             inodes: disk.map_or(0, |disk| disk.files_available()),
+            pids: pid_max(),
+            disk: sandbox::cgroup::disk_below(place),
             slots,
         }
     }
+}
+
+/// How many numbers there are for processes and threads (proc_sys_kernel(5), pid_max).
+fn pid_max() -> u64 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
+    text.trim().parse().unwrap_or(32_768)
 }
 
 /// The host's memory in bytes; 0 if it is not known.
@@ -78,6 +91,11 @@ pub struct Effective {
     pub class_from: String,
     /// Whether rpmbuild is tried once more, with half the jobs, when memory ran out.
     pub retry_after_oom: bool,
+    /// The disk whose reading and writing is limited, as `MAJOR:MINOR`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
+    /// What it may do that is refused otherwise.
+    pub allowed: Vec<Permission>,
     /// The limits.
     pub settings: BTreeMap<Resource, Setting>,
 }
@@ -100,6 +118,7 @@ pub fn effective(
     };
     let line = ancestry(policy, class)?;
     let retry = line.iter().find_map(|(_, class)| class.retry_after_oom);
+    let allowed = line.iter().find_map(|(_, class)| class.allow.clone());
     let mut settings = BTreeMap::new();
     for resource in Resource::ALL {
         let setting = match overrides.iter().rev().find(|o| o.resource == resource) {
@@ -123,6 +142,8 @@ pub fn effective(
         class: class.to_owned(),
         class_from,
         retry_after_oom: retry.unwrap_or(false),
+        disk: host.disk.clone(),
+        allowed: allowed.unwrap_or_default(),
         settings,
     })
 }
@@ -180,6 +201,11 @@ fn of_class(
         amount: amount.to_string(),
         source,
     })?;
+    // Half of all numbers is for the host, whatever the class says.
+    let number = match resource {
+        Resource::Pids => number.map(|pids| pids.min(host.pids as f64 / 2.0 / slots)),
+        _ => number,
+    };
     let number = match resource.unit() {
         Unit::Processors => number,
         _ => number.map(f64::floor),
@@ -208,6 +234,11 @@ impl Effective {
                 Some(Limit { value: setting.number?, required: setting.required })
             }),
             cpu_weight: limit(Resource::CpuWeight),
+            io: IoLimits {
+                disk: self.disk.clone(),
+                read_bytes: limit(Resource::IoRead),
+                write_bytes: limit(Resource::IoWrite),
+            },
         }
     }
 

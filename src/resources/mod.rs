@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub use amount::{Amount, AmountError};
 pub use effective::{Effective, HostSize, Override, Setting, effective, host_memory_bytes};
 
+use crate::profile::Permission;
+
 /// Something that is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +28,10 @@ pub enum Resource {
     Cpus,
     /// Share of the processors where builds compete; 100 is what everybody has.
     CpuWeight,
+    /// Bytes that are read in a second from the disk of the builds.
+    IoRead,
+    /// Bytes that are written in a second to the disk of the builds.
+    IoWrite,
     /// Processes and threads.
     Pids,
     /// Open files of each process.
@@ -49,6 +55,8 @@ pub enum Resource {
 pub enum Unit {
     /// Bytes.
     Bytes,
+    /// Bytes in a second.
+    BytesPerSecond,
     /// Seconds.
     Seconds,
     /// Processors.
@@ -59,12 +67,14 @@ pub enum Unit {
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Resource; 13] = [
+    pub const ALL: [Resource; 15] = [
         Resource::Memory,
         Resource::MemoryHigh,
         Resource::Swap,
         Resource::Cpus,
         Resource::CpuWeight,
+        Resource::IoRead,
+        Resource::IoWrite,
         Resource::Pids,
         Resource::OpenFiles,
         Resource::Disk,
@@ -83,6 +93,8 @@ impl Resource {
             Resource::Swap => "swap",
             Resource::Cpus => "cpus",
             Resource::CpuWeight => "cpu_weight",
+            Resource::IoRead => "io_read",
+            Resource::IoWrite => "io_write",
             Resource::Pids => "pids",
             Resource::OpenFiles => "open_files",
             Resource::Disk => "disk",
@@ -109,6 +121,7 @@ impl Resource {
             | Resource::Disk
             | Resource::FileSize
             | Resource::Log => Unit::Bytes,
+            Resource::IoRead | Resource::IoWrite => Unit::BytesPerSecond,
             Resource::Timeout | Resource::Silence => Unit::Seconds,
             Resource::Cpus => Unit::Processors,
             Resource::CpuWeight | Resource::Pids | Resource::Inodes | Resource::OpenFiles => {
@@ -128,6 +141,9 @@ pub struct Class {
     pub like: Option<String>,
     /// Whether rpmbuild is tried once more, with half the jobs, when memory ran out.
     pub retry_after_oom: Option<bool>,
+    /// What builds may do that is refused otherwise; without it, as in the class that this one is
+    /// like.
+    pub allow: Option<Vec<Permission>>,
     /// The limits.
     #[serde(default)]
     pub limits: BTreeMap<Resource, Amount>,

@@ -1,6 +1,9 @@
 use super::*;
+use crate::profile::Permission;
 
 const HOST: HostSize = HostSize {
+    disk: None,
+    pids: 32_768,
     memory_bytes: 16 << 30,
     cpus: 8,
     disk_bytes: 100 << 30,
@@ -64,6 +67,25 @@ fn packages_have_classes() {
 }
 
 #[test]
+fn what_a_class_allows_is_inherited_until_one_says_otherwise() {
+    let mut policy = built_in();
+    let text = "[class.browser]\nwhy = 'ours'\nlike = 'nested'\n\
+                [class.calm]\nwhy = 'ours'\nlike = 'nested'\nallow = []\n\
+                [[package]]\npattern = 'bubblewrap'\nclass = 'nested'\n";
+    policy.put(Policy::parse("x", text).unwrap());
+    let allowed = |class: Option<&str>, package: &str| {
+        effective(&policy, &HOST, class, Some(package), &[]).unwrap().allowed
+    };
+    let namespaces = [Permission::UserNamespaces];
+    for class in ["default", "small", "large", "calm"] {
+        assert_eq!(allowed(Some(class), "bubblewrap"), [], "{class}");
+    }
+    assert_eq!(allowed(Some("browser"), "x"), namespaces);
+    assert_eq!(allowed(None, "bubblewrap"), namespaces);
+    assert_eq!(allowed(None, "bubblewrap-not"), []);
+}
+
+#[test]
 fn mistakes_are_told() {
     let message = |text: &str| {
         let error = match Policy::parse("x", text) {
@@ -90,5 +112,6 @@ fn mistakes_are_told() {
         "class \"a\": pids = 5%: a share of the host has no meaning for it"
     );
     assert_eq!(message("[class.a]\nwhy='x'\nlimits={memori='4G'}\n"), "x is not valid");
+    assert_eq!(message("[class.a]\nwhy='x'\nallow=['everything']\n"), "x is not valid");
     assert_eq!(message("[class.a]\n"), "x is not valid");
 }

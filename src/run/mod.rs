@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::time::Instant;
 
+use sandbox::cgroup::Subtree;
+use sandbox::spec::Limits;
 use sandbox::{
     Enforcement, HostFacts, Killer, Layer, Outcome, Sample, Sandbox, SandboxSpec, Usage,
 };
@@ -58,6 +60,8 @@ pub struct Runner {
     /// The logs of the build.
     pub logs: Logs,
     records: RefCell<Vec<StageRecord>>,
+    /// The control group around those of the stages.
+    _subtree: Option<Subtree>,
     started: Instant,
     /// When the run began, as seconds since 1970.
     pub began: i64,
@@ -95,9 +99,22 @@ pub struct StageRun<'a> {
 }
 
 impl Runner {
-    /// A runner without stages yet.
-    pub fn new(host: HostFacts, cancel: Cancel, sink: Sink, logs: Logs) -> Runner {
+    /// A runner without stages yet, whose sandboxes together have these limits.
+    pub fn new(
+        mut host: HostFacts,
+        limits: &Limits,
+        cancel: Cancel,
+        sink: Sink,
+        logs: Logs,
+    ) -> Runner {
+        // What stands in the way is told by the stages, whose groups have the same limits.
+        let subtree = limits.any().then(|| Subtree::create("build", limits, &host.cgroup).ok());
+        let subtree = subtree.flatten();
+        if let Some(subtree) = &subtree {
+            host.cgroup = subtree.facts().clone();
+        }
         Runner {
+            _subtree: subtree,
             host,
             cancel,
             sink,

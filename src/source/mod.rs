@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 pub(crate) use srpm::is_plain;
 pub use srpm::{SourcePackage, SourcePackageError};
-pub use stage::{StageError, stage};
+pub use stage::{StageError, digest, stage};
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

@@ -1,7 +1,12 @@
 //! Headers of packages, read by a parser in safe Rust. Payloads are never unpacked here.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+
+use nix::libc;
+use rpm::IndexTag;
 
 /// What is known of a source package from its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +42,14 @@ pub enum SourcePackageError {
         /// The name in it.
         name: String,
     },
+    /// A link, a device or the like, which rpmbuild never puts into one.
+    #[error("{} contains {name:?}, which is not a regular file", path.display())]
+    NotAFile {
+        /// The file.
+        path: PathBuf,
+        /// The name in it.
+        name: String,
+    },
     /// None, or more than one.
     #[error("{} contains {count} spec files; exactly one is needed", path.display())]
     Specs {
@@ -56,6 +69,7 @@ impl SourcePackage {
     pub fn read(path: &Path) -> Result<SourcePackage, SourcePackageError> {
         let header =
             |source| SourcePackageError::Header { path: path.to_owned(), source: Box::new(source) };
+        check_lengths(path).map_err(|source| header(source.into()))?;
         let metadata = rpm::PackageMetadata::open(path).map_err(header)?;
         if !metadata.is_source_package() {
             return Err(SourcePackageError::Binary(path.to_owned()));
@@ -66,12 +80,18 @@ impl SourcePackage {
             .iter()
             .map(|name| name.to_string_lossy().into_owned())
             .collect();
-        for name in &names {
-            if !is_plain(name) {
-                return Err(SourcePackageError::UnsafeName {
-                    path: path.to_owned(),
-                    name: name.clone(),
-                });
+        let modes = match metadata.header.get_entry_data_as_u16_array(IndexTag::RPMTAG_FILEMODES) {
+            Err(rpm::Error::TagNotFound(_)) => Vec::new(),
+            modes => modes.map_err(header)?,
+        };
+        for (index, name) in names.iter().enumerate() {
+            let (path, name) = (path.to_owned(), name.clone());
+            if !is_plain(&name) {
+                return Err(SourcePackageError::UnsafeName { path, name });
+            }
+            let mode = modes.get(index).map_or(0, |mode| u32::from(*mode));
+            if mode & libc::S_IFMT != libc::S_IFREG {
+                return Err(SourcePackageError::NotAFile { path, name });
             }
         }
         let specs: Vec<&String> = names.iter().filter(|name| name.ends_with(".spec")).collect();
@@ -101,6 +121,37 @@ impl SourcePackage {
             requires: metadata.get_requires().map_err(header)?.iter().map(requirement).collect(),
         })
     }
+}
+
+/// Bytes of the lead, which comes before the headers (rpm's document on the package format).
+const LEAD: u64 = 96;
+/// What every header begins with: magic and version, four reserved bytes, entries of the index,
+/// bytes of the values.
+const MAGIC: [u8; 4] = [0x8e, 0xad, 0xe8, 1];
+/// Most entries and bytes that rpm itself takes (lib/header_internal.h).
+const MOST: (u64, u64) = (0xffff, 256 << 20);
+
+/// Checks that the signature header and the header are no longer than rpm allows and than the file
+/// is: what reads them believes their lengths.
+fn check_lengths(path: &Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut at = LEAD;
+    for alignment in [8, 1] {
+        let mut start = [0; 16];
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut start)?;
+        let number = |from: usize| {
+            start[from..from + 4].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte))
+        };
+        let (entries, bytes) = (number(8), number(12));
+        at += 16 + entries * 16 + bytes;
+        if start[..4] != MAGIC || entries > MOST.0 || bytes > MOST.1 || at > length {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a header is not one of rpm's"));
+        }
+        at = at.next_multiple_of(alignment);
+    }
+    Ok(())
 }
 
 /// `name >= version`.

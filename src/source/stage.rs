@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Source;
+use crate::checksum;
 
 /// An input that cannot be copied.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,40 @@ pub fn stage(source: &Source, directory: &Path, with_history: bool) -> Result<()
 fn make_directory(path: &Path) -> Result<(), StageError> {
     attempt("make", path, fs::create_dir_all(path))?;
     attempt("open", path, fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
+}
+
+/// Checksum of a copied source: of all names, kinds and contents below `directory`.
+///
+/// # Errors
+///
+/// Something cannot be read.
+pub fn digest(directory: &Path) -> Result<String, StageError> {
+    let mut lines = String::new();
+    list(directory, Path::new(""), &mut lines)?;
+    Ok(checksum::of(lines.as_bytes()))
+}
+
+/// Adds a line for everything below a directory, in the order of names.
+fn list(directory: &Path, below: &Path, lines: &mut String) -> Result<(), StageError> {
+    let entries = attempt("read", directory, fs::read_dir(directory))?;
+    let mut entries = attempt("read", directory, entries.collect::<io::Result<Vec<_>>>())?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (path, name) = (entry.path(), below.join(entry.file_name()));
+        let kind = attempt("look at", &path, entry.file_type())?;
+        let what = if kind.is_dir() {
+            list(&path, &name, lines)?;
+            "directory".to_owned()
+        } else if kind.is_symlink() {
+            format!("{:?}", attempt("read", &path, fs::read_link(&path))?)
+        } else {
+            let mut file = attempt("open", &path, File::open(&path))?;
+            attempt("read", &path, checksum::copy(&mut file, &mut io::sink()))?.1
+        };
+        // Quoted, so that no name can look like two lines.
+        lines.push_str(&format!("{name:?} {what}\n"));
+    }
+    Ok(())
 }
 
 fn copy_tree(from: &Path, to: &Path, with_history: bool, depth: usize) -> Result<(), StageError> {

@@ -80,27 +80,75 @@ const CALLS: &[(&str, &str, &str, &str)] = &[
     ("a name server", "connect:8.8.8.8:53", "ENETUNREACH", "ENETUNREACH"),
 ];
 
+/// What namespaces inside make possible, for builds that may make them.
+const NESTED: &[(&str, &str, &str)] = &[
+    ("a user namespace by unshare", "unshare-user", "ok"),
+    ("root in a namespace inside", "nested:mount-tmpfs", "ok"),
+];
+
+/// Attempts from a namespace inside, as its root.
+const FROM_NESTED: &[(&str, &str, &str)] = &[
+    ("uncovering proc", "nested:umount:/proc", "EINVAL"),
+    ("uncovering a masked file", "nested:umount:/proc/keys", "EINVAL"),
+    ("a proc without masks", "nested:mount-proc", "EPERM"),
+    ("making a mount writable", "nested:remount-writable:/proc/sys", "EPERM"),
+    ("the root of pid 1", "nested:open:/proc/1/root/etc/shadow", "EACCES"),
+    ("the memory of pid 1", "nested:write-open:/proc/1/mem", "EACCES"),
+    ("a file by its handle", "nested:open-by-handle-at", "EPERM"),
+    ("the handler of core dumps", "nested:write-open:/proc/sys/kernel/core_pattern", "EACCES"),
+    ("files of the kernel", "nested:create-in:/sys", "EROFS"),
+    ("the name of the host", "nested:sethostname", "EPERM"),
+    ("bare packets", "nested:socket-raw", "EPERM"),
+    ("frames", "nested:socket-packet", "EPERM"),
+    ("the hypervisor", "nested:socket-vsock", "EPERM"),
+    ("the key rings", "nested:keyctl", "ENOSYS"),
+    ("programs for the kernel", "nested:bpf", "EPERM"),
+    ("page faults handled by a program", "nested:userfaultfd", "ENOSYS"),
+    ("the counters of the processor", "nested:perf-event-open", "EPERM"),
+    ("work queued for the kernel", "nested:io-uring-setup", "ENOSYS"),
+    ("a module", "nested:init-module", "ENOSYS"),
+    ("the end of the host", "nested:reboot", "EPERM"),
+    ("the clock", "nested:settimeofday", "EPERM"),
+    ("a name server", "nested:connect:8.8.8.8:53", "ENETUNREACH"),
+];
+
 #[test]
 fn attempts_of_root() {
-    attempts(Kind::Root);
+    attempts(Kind::Root, false);
 }
 
 #[test]
 fn attempts_of_a_user() {
-    attempts(Kind::Subids);
+    attempts(Kind::Subids, false);
 }
 
 #[test]
 fn attempts_of_a_user_without_subids() {
-    attempts(Kind::NoSubids);
+    attempts(Kind::NoSubids, false);
 }
 
-fn attempts(kind: Kind) {
-    let Some(case) = Case::shared(kind, "calls") else { return };
+#[test]
+fn attempts_of_root_with_namespaces() {
+    attempts(Kind::Root, true);
+}
+
+#[test]
+fn attempts_of_a_user_with_namespaces() {
+    attempts(Kind::Subids, true);
+}
+
+#[test]
+fn attempts_of_a_user_without_subids_with_namespaces() {
+    attempts(Kind::NoSubids, true);
+}
+
+/// `nested`: the build may make user namespaces, and does.
+fn attempts(kind: Kind, nested: bool) {
+    let Some(case) = Case::shared(kind, if nested { "nested" } else { "calls" }) else { return };
     let config = with_probe(&case);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let name = format!("albs-node-attacks-{}-{kind:?}", std::process::id());
+    let name = format!("albs-node-attacks-{}-{kind:?}-{nested}", std::process::id());
     let _unix = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     let (tcp, unix) = (format!("tcp:{port}"), format!("unix-abstract:{name}"));
     let mut expected: Vec<(&str, &str, &str)> = CALLS
@@ -118,6 +166,11 @@ fn attempts(kind: Kind) {
             *answer = "EPERM";
         }
     }
+    if nested {
+        let changed = |attempt: &str| NESTED.iter().any(|(_, known, _)| *known == attempt);
+        expected.retain(|(_, attempt, _)| !changed(attempt));
+        expected.extend(NESTED.iter().chain(FROM_NESTED));
+    }
     expected.push(("a service on the host's loopback", &tcp, "ECONNREFUSED"));
     expected.push(("an abstract socket of the host", &unix, "ECONNREFUSED"));
 
@@ -125,12 +178,19 @@ fn attempts(kind: Kind) {
     let lines = format!(
         "/attack/probe try {}\n\
          # no_new_privs: programs that are set-uid are not.\n\
-         if test \"$(su -c 'id -u' < /dev/null 2> /dev/null)\" = 0; then echo became root; fi",
+         if test \"$(su -c 'id -u' < /dev/null 2> /dev/null)\" = 0; then echo became root; fi\n\
+         echo user $(unshare -Ur id -u)\n\
+         test -z \"$(ls /mnt)\"",
         words.join(" ")
     );
-    let run = attacked(&case, &config, &spec(&case, "calls", &lines), &[]);
-    run.succeeds();
+    let class: &[&str] = if nested { &["--class", "nested"] } else { &[] };
+    let run = attacked(&case, &config, &spec(&case, "calls", &lines), class);
     let log = case.log("build.log");
+    run.succeeds();
+    let says = |text: &str| log.lines().any(|line| line == text);
+    assert_eq!(says("user 0"), nested, "{log}");
+    let allowed = &case.outcome("result")["allowed"];
+    assert_eq!(allowed.to_string(), if nested { "[\"user_namespaces\"]" } else { "[]" });
     assert!(!log.contains("became root"), "{log}");
     let line = log.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{log}"));
     let seen: Value = serde_json::from_str(line).unwrap();

@@ -62,6 +62,15 @@ pub(crate) fn arguments(case: &Case, config: &str, spec: &str, result: &str) -> 
 /// Builds a hostile package with an honest one beside it, which must succeed, in a host that must
 /// stay as it is.
 pub(crate) fn attacked(case: &Case, config: &str, spec_path: &str, more: &[&str]) -> Run {
+    let hostile = arguments(case, config, spec_path, "result");
+    let hostile: Vec<&str> =
+        hostile.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    beside_an_honest_one(case, || case.run(&hostile))
+}
+
+/// Does something with an honest build beside it, which must succeed, in a host that must stay as
+/// it is.
+pub(crate) fn beside_an_honest_one<T>(case: &Case, hostile: impl FnOnce() -> T) -> T {
     let victim = case.dir.join("victim");
     fs::write(&victim, "of the user who builds").unwrap();
     let before = Host::look(&victim);
@@ -70,12 +79,9 @@ pub(crate) fn attacked(case: &Case, config: &str, spec_path: &str, more: &[&str]
     let honest = arguments(case, &case.config(), &honest, "honest");
     let honest: Vec<&str> = honest.iter().map(String::as_str).collect();
     let neighbour = case.start(&honest);
-    let hostile = arguments(case, config, spec_path, "result");
-    let hostile: Vec<&str> =
-        hostile.iter().map(String::as_str).chain(more.iter().copied()).collect();
-    let run = case.run(&hostile);
+    let result = hostile();
     neighbour.end().succeeds();
     assert_eq!(Host::look(&victim), before, "the host has changed");
     case.nothing_left();
-    run
+    result
 }

@@ -12,6 +12,8 @@ mod fixture;
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use more of it")]
 mod left;
 
+mod archives;
 mod calls;
 mod host;
+mod package;
 mod resources;

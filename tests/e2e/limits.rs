@@ -1,11 +1,13 @@
 //! Limits of classes and of the command line, and the bill.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
 use crate::case::Case;
-use crate::fixture::Kind;
+use crate::fixture::{Kind, skip};
 
 fn spec(case: &Case, build: &str) -> String {
     let text = format!(
@@ -51,7 +53,7 @@ fn silence_ends_a_build() {
 #[test]
 fn a_flood_of_output_is_cut() {
     let Some(case) = Case::shared(Kind::Subids, "flood") else { return };
-    let flood = spec(&case, "echo the beginning; yes flood | head -c 200000000; echo the end");
+    let flood = spec(&case, "echo the beginning; yes flood | head -c 60000000; echo the end");
     build(&case, &flood, &["--log-size", "4M"]).succeeds();
     let log = case.log("build.log");
     assert!(log.len() < (4 << 20) + 10_000, "{}", log.len());
@@ -113,16 +115,18 @@ fn what_was_used_is_drawn() {
     build(&case, &busy, &[]).succeeds();
     let stages = &case.outcome("result")["stages"];
     let samples = stages[3]["samples"].as_array().unwrap();
-    assert!((3..=6).contains(&samples.len()), "{samples:?}");
+    // One a second, and on a slow machine the stage has more of them than its loop.
+    let most = stages[3]["seconds"].as_f64().unwrap() as usize + 2;
+    assert!((3..=most).contains(&samples.len()), "{samples:?}");
     assert!(samples.iter().all(|sample| sample["memory_bytes"].as_u64().unwrap() > 0));
     assert!(stages[3]["memory_average_bytes"].as_u64().unwrap() > 0);
     let result = case.result("result").display().to_string();
     let text = program(&case, &["usage", &result]);
     let line = text.lines().find(|line| line.starts_with("processors")).unwrap();
     assert!(line.contains('█'), "{text}");
-    // One processor was busy.
+    // One processor was busy, as far as other programs left it.
     let most: f64 = line.rsplit_once("| ").unwrap().1.parse().unwrap();
-    assert!((0.5..1.5).contains(&most), "{text}");
+    assert!((0.1..1.5).contains(&most), "{text}");
     let svg = program(&case, &["usage", "--svg", &result]);
     assert!(svg.starts_with("<svg ") && svg.matches("<polyline").count() == 5, "{svg}");
 }
@@ -146,4 +150,69 @@ while test $i -lt 400; do head -c 1M /dev/urandom > hidden/$i; i=$((i + 1)); don
         assert_eq!(case.outcome("result")["verdict"]["class"], "resource");
         case.nothing_left();
     }
+}
+
+/// Directories of control groups whose name ends like this, below a directory.
+fn groups(below: &Path, end: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(below).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            if name.starts_with("albs-node.") && name.ends_with(end) {
+                found.push(entry.path());
+            } else {
+                found.extend(groups(&entry.path(), end));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_stages_of_a_build_have_groups_in_one() {
+    let Some(case) = Case::shared(Kind::own(), "groups") else { return };
+    let mount = Path::new("/sys/fs/cgroup");
+    let waits = spec(&case, "sleep 3");
+    let is_over = AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut seen = Vec::new();
+            while !is_over.load(Ordering::Relaxed) {
+                for outer in groups(mount, ".build") {
+                    let pids = std::fs::read_to_string(outer.join("pids.max")).unwrap_or_default();
+                    // Ours, not that of another test.
+                    if pids.trim() == "4322" {
+                        seen.extend(groups(&outer, ".rpmbuild"));
+                    }
+                }
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            seen
+        });
+        let run = build(&case, &waits, &["--pids", "4321"]);
+        is_over.store(true, Ordering::Relaxed);
+        run.succeeds();
+        watching.join().unwrap()
+    });
+    assert!(!seen.is_empty(), "no group of a stage inside that of the build");
+    let left: Vec<_> = seen.iter().filter(|group| group.parent().unwrap().exists()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    case.nothing_left();
+}
+
+#[test]
+fn the_speed_of_the_disk_is_limited() {
+    let Some(case) = Case::shared(Kind::own(), "speed") else { return };
+    let copies = "dd if=/dev/zero of=file bs=1M count=3 oflag=direct";
+    let seconds = || case.outcome("result")["stages"][3]["seconds"].as_f64().unwrap();
+    build(&case, &spec(&case, copies), &[]).succeeds();
+    let unlimited = seconds();
+    let run = build(&case, &spec(&case, copies), &["--io-write", "1M"]);
+    if run.stderr.contains("the disk of the builds is not known") {
+        return skip("what is below the tests' directory is no disk");
+    }
+    run.succeeds();
+    // The last mebibyte may be on its way when dd ends.
+    assert!(seconds() > unlimited + 1.5, "{} s, {unlimited} s without limit", seconds());
+    case.nothing_left();
 }

@@ -15,6 +15,7 @@ mod images;
 mod install;
 mod interrupted;
 mod kept;
+mod layers;
 mod left;
 mod limits;
 mod managers;

@@ -26,7 +26,8 @@ fn nothing_in_small_store(case: &Case) {
     let listing = fs::read_to_string(case.dir.join("listing")).unwrap();
     for path in listing.lines() {
         let inside = path.strip_prefix(&case.store.display().to_string()).unwrap();
-        let parts = ["/roots", "/sessions", "/builds", "/cache", "/ccache", "/images"];
+        let parts =
+            ["/roots", "/layers", "/wants", "/sessions", "/builds", "/cache", "/ccache", "/images"];
         let lock = inside.starts_with("/roots/") && inside.ends_with(".lock");
         assert!(parts.contains(&inside) || lock, "{inside}: {listing}");
     }
@@ -53,7 +54,7 @@ fn the_disk_fills_while_the_buildroot_is_made() {
 
 #[test]
 fn not_even_a_directory_fits() {
-    for inodes in 1..12 {
+    for inodes in 1..14 {
         let Some(mut case) = Case::alone(Kind::Subids, &format!("inodes-{inodes}")) else { return };
         small_store(&mut case, &format!("nr_inodes={inodes}"));
         let run = case.build("bad/small", &[]);

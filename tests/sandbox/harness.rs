@@ -180,8 +180,8 @@ impl Run {
         serde_json::from_slice(&done.stdout).expect("JSON of the probe")
     }
 
-    /// Starts a command.
-    pub fn start(self, command: &[&str]) -> Running {
+    /// The words that start a command.
+    pub fn words(&self, command: &[&str]) -> Vec<String> {
         let mut words: Vec<String> = Vec::new();
         if let Some(code) = &self.prelude {
             words.extend(["bash", "-c", code, "_"].map(str::to_owned));
@@ -199,10 +199,15 @@ impl Run {
         }
         let program = self.programs.path().join("albs-node").display().to_string();
         words.extend([program, "sandbox".to_owned(), "run".to_owned()]);
-        words.extend(self.options);
+        words.extend(self.options.iter().cloned());
         words.push("--".to_owned());
         words.extend(command.iter().map(|word| (*word).to_owned()));
+        words
+    }
 
+    /// Starts a command.
+    pub fn start(self, command: &[&str]) -> Running {
+        let words = self.words(command);
         let mut process = Command::new(&words[0]);
         process
             .args(&words[1..])

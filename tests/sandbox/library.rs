@@ -17,7 +17,7 @@ use crate::harness::{
 use crate::processes::started;
 
 /// A command as a build stage would have it.
-fn spec(command: &[&str]) -> SandboxSpec {
+pub fn spec(command: &[&str]) -> SandboxSpec {
     let host = HostFacts::probe();
     SandboxSpec {
         name: "test".to_owned(),
@@ -159,6 +159,7 @@ fn overlay_layers() {
         layers: vec![lower.clone()],
         upper: upper.clone(),
         work,
+        volatile: false,
     });
     let (outcome, output) = run(&spec);
     assert_eq!((outcome.exit, output.as_str()), (Exit::Exited(0), "below"));

@@ -33,5 +33,7 @@ mod library;
 mod limits;
 mod policies;
 mod processes;
+mod pty;
 mod roots;
+mod terminal;
 mod view;

@@ -1,10 +1,14 @@
-//! Control groups: one group per sandbox, made under the caller's own group.
+//! Control groups: one group per sandbox, made under the caller's own group or in a [`Subtree`] of
+//! it that several sandboxes share.
 //!
 //! Planning is pure ([`plan`]); [`Cgroup::create`] makes the directories and writes the limits.
 //! Version 2 is used where the caller's group is delegated and has the memory and pids
 //! controllers, else the version 1 hierarchies that the caller may write to.
 
+mod disk;
 mod facts;
+mod obtain;
+mod subtree;
 mod v1;
 mod v2;
 
@@ -12,7 +16,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use disk::disk_below;
 pub use facts::{CgroupFacts, Hierarchy};
+pub use obtain::{Obtained, obtain};
+pub use subtree::Subtree;
 
 use crate::error::PlanError;
 use crate::outcome::{Enforcement, Largest, Rusage, Sample, Usage};
@@ -97,6 +104,19 @@ fn delegation_hint() -> String {
     format!(
         "start in a delegated control group: systemd-run {user}--scope -p Delegate=yes albs-node …"
     )
+}
+
+/// How to get the controller that systemd gives to no user by itself.
+fn io_delegation_hint() -> String {
+    "let systemd delegate it: systemctl set-property user@$(id -u).service Delegate='cpu memory \
+     pids io', and log in anew"
+        .to_owned()
+}
+
+/// Why the speed of a disk cannot be limited, and what helps.
+fn no_disk() -> (&'static str, String) {
+    let hint = "use a store on a disk of its own, not on tmpfs or a network".to_owned();
+    ("the disk of the builds is not known", hint)
 }
 
 /// Plans the group of a sandbox. Without usable hierarchies the plan is empty, and a required
@@ -316,10 +336,25 @@ pub fn sweep(facts: &CgroupFacts) {
                 .and_then(maker)
                 .is_some_and(|pid| !Path::new("/proc").join(pid).exists())
             {
-                let _ = fs::remove_dir(entry.path());
+                remove_tree(&entry.path());
             }
         }
     }
+}
+
+/// Removes a group and those in it, as far as they have no processes.
+fn remove_tree(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(dir);
+}
+
+/// The subtree that a group is in, if it is in one.
+pub(crate) fn subtree_of(group: &Path) -> Option<&Path> {
+    group.parent().filter(|dir| dir.file_name().and_then(|n| n.to_str()).and_then(maker).is_some())
 }
 
 /// Makes a group with a name that is unique on the host and tells whose it is:

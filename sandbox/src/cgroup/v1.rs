@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{CgroupFacts, CgroupPlan, IfMissing, Version, Write, keyed, number, v2, with_pid1};
 use crate::error::PlanError;
 use crate::outcome::{Sample, Usage, UsageSource};
-use crate::spec::Limits;
+use crate::spec::{IoLimits, Limits};
 
 /// Period of the processor quota in µs; the kernel's default.
 const PERIOD_US: u64 = 100_000;
@@ -90,7 +90,39 @@ pub(super) fn plan(
     }
     if let Some(limit) = limits.memory_high_bytes {
         let reason = "version 1 of control groups has no such limit";
-        plan.give_up("memory high", limit.required, reason, hint)?;
+        plan.give_up("memory high", limit.required, reason, hint.clone())?;
+    }
+    plan_io(plan, &limits.io, parent_of(plan, "blkio"), (reason, hint))
+}
+
+/// Plans what limits reading and writing, in the group of `parent`. `otherwise`: why there is
+/// none, and what helps.
+fn plan_io(
+    plan: &mut CgroupPlan,
+    limits: &IoLimits,
+    parent: Option<usize>,
+    otherwise: (&str, String),
+) -> Result<(), PlanError> {
+    for (limit, name, file) in [
+        (limits.read_bytes, "io read", "blkio.throttle.read_bps_device"),
+        (limits.write_bytes, "io write", "blkio.throttle.write_bps_device"),
+    ] {
+        let Some(limit) = limit else { continue };
+        match (parent, &limits.disk) {
+            (Some(parent), Some(disk)) => {
+                let value = format!("{disk} {}", limit.value.max(1));
+                plan.write(parent, file, value, IfMissing::Fail);
+            }
+            (None, _) => plan.give_up(name, limit.required, otherwise.0, otherwise.1.clone())?,
+            (_, None) => {
+                let (reason, hint) = super::no_disk();
+                plan.give_up(name, limit.required, reason, hint)?;
+            }
+        }
+    }
+    if limits.write_bytes.is_some() && parent.is_some() && limits.disk.is_some() {
+        // admin-guide/cgroup-v1/blkio-controller: only direct and synchronous writes.
+        plan.unenforced.push("io write through the page cache".to_owned());
     }
     Ok(())
 }

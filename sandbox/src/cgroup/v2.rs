@@ -9,7 +9,7 @@ use super::{
 };
 use crate::error::PlanError;
 use crate::outcome::{Pressure, Sample, Usage, UsageSource};
-use crate::spec::Limits;
+use crate::spec::{IoLimits, Limits};
 
 /// Group into which we move ourselves, since a group with processes cannot give controllers to
 /// its children.
@@ -80,7 +80,54 @@ pub(super) fn plan(
         )?,
         None => {}
     }
+    plan_io(plan, &limits.io, has("io"))
+}
+
+fn plan_io(
+    plan: &mut CgroupPlan,
+    limits: &IoLimits,
+    has_controller: bool,
+) -> Result<(), PlanError> {
+    for (limit, name, key) in
+        [(limits.read_bytes, "io read", "rbps"), (limits.write_bytes, "io write", "wbps")]
+    {
+        let Some(limit) = limit else { continue };
+        let (Some(disk), true) = (&limits.disk, has_controller) else {
+            let (reason, hint) = match has_controller {
+                true => super::no_disk(),
+                false => {
+                    let reason = "the io controller is not delegated to this user";
+                    (reason, super::io_delegation_hint())
+                }
+            };
+            plan.give_up(name, limit.required, reason, hint)?;
+            continue;
+        };
+        let value = format!("{disk} {key}={}", limit.value.max(1));
+        plan.writes.push(Write { parent: 0, file: "io.max", value, if_missing: IfMissing::Fail });
+    }
     Ok(())
+}
+
+/// Gives the children of a group of ours all controllers that it has.
+pub(super) fn hand_down(dir: &Path) -> Result<(), CgroupError> {
+    let available = fs::read_to_string(dir.join("cgroup.controllers")).unwrap_or_default();
+    let control = dir.join("cgroup.subtree_control");
+    let wanted = missing(&available, "");
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    attempt("enable controllers in", &control, fs::write(&control, wanted.join(" ")))
+}
+
+/// What to write to enable the controllers that are available and not enabled.
+fn missing(available: &str, enabled: &str) -> Vec<String> {
+    let listed = |text: &str, name: &str| text.split_whitespace().any(|c| c == name);
+    WANTED
+        .iter()
+        .filter(|name| listed(available, name) && !listed(enabled, name))
+        .map(|name| format!("+{name}"))
+        .collect()
 }
 
 /// Quota per period; the kernel's minimum is 1 ms.
@@ -103,12 +150,7 @@ pub(super) fn prepare(own: &Path, may_move: bool) -> Result<PathBuf, CgroupError
     let control = base.join("cgroup.subtree_control");
     let available = fs::read_to_string(base.join("cgroup.controllers")).unwrap_or_default();
     let enabled = fs::read_to_string(&control).unwrap_or_default();
-    let listed = |text: &str, name: &str| text.split_whitespace().any(|c| c == name);
-    let missing: Vec<_> = WANTED
-        .iter()
-        .filter(|name| listed(&available, name) && !listed(&enabled, name))
-        .map(|name| format!("+{name}"))
-        .collect();
+    let missing = missing(&available, &enabled);
     if missing.is_empty() {
         return Ok(base);
     }

@@ -10,13 +10,16 @@
 //! whatever is left of the sandbox (pid_namespaces(7)).
 
 mod carrier;
+mod groups;
 mod landlock;
+mod maps;
 mod mounts;
 mod network;
 mod payload;
 mod pid1;
 mod resolve;
 mod supervisor;
+mod terminal;
 
 use nix::errno::Errno;
 

@@ -1,8 +1,9 @@
 //! Carries out the mount operations of a plan, in pid 1 of the sandbox.
 //!
 //! Every path is a descriptor by the time it is mounted: host paths were opened with the caller's
-//! rights before anything changed, paths inside are resolved below the new root. Only old mount
-//! calls are used, which every kernel since 4.18 has, through /proc/self/fd.
+//! rights before anything changed, paths inside are resolved below the new root. Mounting goes by
+//! old calls, which every kernel since 4.18 has, through /proc/self/fd; where newer ones do several
+//! steps at once, they are tried first.
 
 use std::fs;
 use std::io::Write as _;
@@ -18,7 +19,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::resolve::{self, Target};
 use super::{Attempt, Failure};
-use crate::wire::{Launch, Op};
+use crate::wire::{Child, Launch, Op};
 
 /// Flags of everything that is made for a sandbox.
 const SAFE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
@@ -40,6 +41,8 @@ pub(super) struct Builder<'a> {
     sources: &'a [OwnedFd],
     launch: &'a Launch,
     root: Option<OwnedFd>,
+    /// Device and number of the root.
+    root_id: (u64, u64),
 }
 
 impl<'a> Builder<'a> {
@@ -50,7 +53,7 @@ impl<'a> Builder<'a> {
         // would make it read-only.
         mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)
             .step("part from the host's mounts")?;
-        Ok(Builder { sources, launch, root: None })
+        Ok(Builder { sources, launch, root: None, root_id: (0, 0) })
     }
 
     /// Carries out one operation.
@@ -61,8 +64,8 @@ impl<'a> Builder<'a> {
                 self.open_root()?;
                 if *read_only { self.remount_tree(self.root()?) } else { Ok(()) }
             }
-            Op::RootOverlay { layers, upper, work } => {
-                let options = self.overlay_options(layers, *upper, *work);
+            Op::RootOverlay { layers, upper, work, volatile } => {
+                let options = self.overlay_options(layers, upper, work, *volatile)?;
                 overlay(&self.launch.stage, &options)?;
                 self.open_root()
             }
@@ -80,9 +83,9 @@ impl<'a> Builder<'a> {
                     Ok(())
                 }
             }
-            Op::Overlay { at, layers, upper, work } => {
+            Op::Overlay { at, layers, upper, work, volatile } => {
                 let target = self.mount_point(at, Target::Directory(0o755))?;
-                overlay(&fd_path(&target), &self.overlay_options(layers, *upper, *work))
+                overlay(&fd_path(&target), &self.overlay_options(layers, upper, work, *volatile)?)
             }
             Op::ReadOnly { at } => {
                 let target = self.mount_point(at, Target::Existing)?;
@@ -90,26 +93,19 @@ impl<'a> Builder<'a> {
                 mount(Some(&path), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
                 remount_read_only(resolve::open(self.root()?, at, Target::Existing)?.as_fd())
             }
-            Op::Tmpfs { at, mode, size_bytes, read_only } => {
+            Op::Tmpfs { at, mode, size_bytes } => {
                 let target = self.mount_point(at, Target::Directory(0o755))?;
                 let mut options = format!("mode={mode:o}");
                 if let Some(size) = size_bytes {
                     options += &format!(",size={size}");
                 }
-                if *read_only {
-                    options += ",nr_inodes=2";
-                }
-                tmpfs(&fd_path(&target), &options)?;
-                if *read_only {
-                    remount_read_only(resolve::open(self.root()?, at, Target::Existing)?.as_fd())
-                } else {
-                    Ok(())
-                }
+                tmpfs(&fd_path(&target), &options)
             }
             Op::Proc { at } => self.special("proc", at, SAFE | MsFlags::MS_NOEXEC, None),
             Op::Sysfs { at } => {
                 self.special("sysfs", at, SAFE | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY, None)
             }
+            Op::Empty { at } => empty_directory(&self.mount_point(at, Target::Directory(0o755))?),
             Op::Devpts { at, tty_gid } => {
                 let group = tty_gid.map_or(String::new(), |gid| format!(",gid={gid}"));
                 let options = format!("newinstance,ptmxmode=0666,mode=620{group}");
@@ -131,8 +127,7 @@ impl<'a> Builder<'a> {
                 let target = self.mount_point(at, Target::Existing)?;
                 let stat = nix::sys::stat::fstat(&target)?;
                 if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
-                    tmpfs(&fd_path(&target), "mode=555,size=4096,nr_inodes=2")?;
-                    remount_read_only(resolve::open(self.root()?, at, Target::Existing)?.as_fd())
+                    empty_directory(&target)
                 } else {
                     self.bind(*null, &fd_path(&target))
                 }
@@ -160,7 +155,9 @@ impl<'a> Builder<'a> {
 
     fn open_root(&mut self) -> nix::Result<()> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        self.root = Some(open(&self.launch.stage, flags, Mode::empty())?);
+        let root = open(&self.launch.stage, flags, Mode::empty())?;
+        let stat = nix::sys::stat::fstat(&root)?;
+        (self.root, self.root_id) = (Some(root), (stat.st_dev, stat.st_ino));
         Ok(())
     }
 
@@ -189,25 +186,48 @@ impl<'a> Builder<'a> {
     /// hiding what it is meant to hide.
     fn mount_point(&self, at: &Path, target: Target) -> nix::Result<OwnedFd> {
         let fd = resolve::open(self.root()?, at, target)?;
-        let (here, root) = (nix::sys::stat::fstat(&fd)?, nix::sys::stat::fstat(self.root()?)?);
-        if (here.st_dev, here.st_ino) == (root.st_dev, root.st_ino) {
+        let here = nix::sys::stat::fstat(&fd)?;
+        if (here.st_dev, here.st_ino) == self.root_id {
             return Err(Errno::EBUSY);
         }
         Ok(fd)
     }
 
-    fn overlay_options(&self, layers: &[usize], upper: usize, work: usize) -> String {
-        let path = |index: &usize| {
-            self.sources.get(*index).map(fd_path).unwrap_or_default().display().to_string()
-        };
+    /// The options of an overlay, whose writable directories are made if they are missing.
+    fn overlay_options(
+        &self,
+        layers: &[usize],
+        upper: &Child,
+        work: &Child,
+        volatile: bool,
+    ) -> nix::Result<String> {
+        let path = |index: &usize| self.source(*index).map(|fd| fd_path(fd).display().to_string());
         // overlayfs lists the uppermost layer first.
-        let lower: Vec<_> = layers.iter().rev().map(path).collect();
-        format!(
-            "lowerdir={},upperdir={},workdir={},userxattr",
+        let lower = layers.iter().rev().map(path).collect::<nix::Result<Vec<_>>>()?;
+        // The root has the mode of the layer's, as any directory that is copied up.
+        let top = layers.last().ok_or(Errno::EINVAL)?;
+        let mode = Mode::from_bits_truncate(nix::sys::stat::fstat(self.source(*top)?)?.st_mode);
+        let child = |child: &Child, mode| {
+            let directory = self.source(child.source)?;
+            match nix::sys::stat::mkdirat(directory, &child.name, mode) {
+                Ok(()) | Err(Errno::EEXIST) => Ok(fd_path(directory).join(&child.name)),
+                Err(error) => Err(error),
+            }
+        };
+        // Left by a mount of which a crash may have lost something (overlayfs document of the kernel,
+        // "Volatile mount"). It is the caller's matter whether that counts.
+        let mark = Path::new(&work.name).join("work/incompat/volatile");
+        let directory = self.source(work.source)?;
+        let _ = unlinkat(directory, &mark.join("dirty"), UnlinkatFlags::NoRemoveDir);
+        let _ = unlinkat(directory, &mark, UnlinkatFlags::RemoveDir);
+        let (upper, work) = (child(upper, mode)?, child(work, Mode::S_IRWXU)?);
+        Ok(format!(
+            "lowerdir={},upperdir={},workdir={},userxattr{}",
             lower.join(":"),
-            path(&upper),
-            path(&work)
-        )
+            upper.display(),
+            work.display(),
+            if volatile { ",volatile" } else { "" }
+        ))
     }
 
     fn special(
@@ -236,6 +256,9 @@ impl<'a> Builder<'a> {
 
     /// Makes a mount and all below it read-only.
     fn remount_tree(&self, top: BorrowedFd<'_>) -> nix::Result<()> {
+        if crate::sys::make_read_only(top, true).is_ok() {
+            return Ok(());
+        }
         remount_read_only(top)?;
         let path = fs::read_link(fd_path(&top)).map_err(to_errno)?;
         for (id, below) in mounts_below(&path)? {
@@ -262,9 +285,19 @@ fn tmpfs(target: &(impl nix::NixPath + ?Sized), options: &str) -> nix::Result<()
     mount(Some("tmpfs"), target, Some("tmpfs"), SAFE, Some(options))
 }
 
+/// Covers a directory with an empty one that stays so.
+fn empty_directory(target: &OwnedFd) -> nix::Result<()> {
+    let options = Some("mode=555,size=4096,nr_inodes=2");
+    let flags = SAFE | MsFlags::MS_RDONLY;
+    mount(Some("tmpfs"), &fd_path(target), Some("tmpfs"), flags, options)
+}
+
 /// Adds read-only to a mount and keeps its other flags: in a user namespace, dropping one that
 /// the host had set is refused (mount_namespaces(7)).
 fn remount_read_only(fd: BorrowedFd<'_>) -> nix::Result<()> {
+    if crate::sys::make_read_only(fd, false).is_ok() {
+        return Ok(());
+    }
     let have = fstatvfs(fd)?.flags();
     let mut flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
     let kept = [

@@ -1,6 +1,7 @@
 //! The last process: confines itself and becomes the command.
 
 use std::ffi::CString;
+use std::os::unix::net::UnixStream;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::errno::Errno;
@@ -20,6 +21,7 @@ const PER_LINUX32: i32 = 0x0008;
 pub(super) fn execute(
     payload: &Payload,
     single_id: bool,
+    terminal: Option<&UnixStream>,
 ) -> Result<std::convert::Infallible, Failure> {
     if payload.new_session {
         nix::unistd::setsid().step("start a session")?;
@@ -36,6 +38,9 @@ pub(super) fn execute(
     drop_bounding(&kept).step("drop capabilities from the bounding set")?;
     nix::sys::prctl::set_keepcaps(true).step("keep capabilities across the change of user")?;
     become_user(payload, single_id)?;
+    if let Some(parent) = terminal {
+        super::terminal::take(parent, &payload.terminal)?;
+    }
     set_capabilities(payload, &kept)?;
     nix::unistd::chdir(&payload.cwd).step(format!("chdir to {}", payload.cwd.display()))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));

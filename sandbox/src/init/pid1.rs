@@ -1,18 +1,18 @@
 //! Pid 1 of the sandbox: puts the root together, starts the payload, reaps, and ends everything.
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Gid, Pid, Uid};
+use nix::unistd::{Gid, Pid, Uid};
 
-use super::{Attempt, Failure, mounts, payload};
+use super::{Attempt, Failure, groups, mounts, payload};
 use crate::sys::SignalOrigin;
 use crate::wire::{End, Launch, Namespace, Report, Tolerance};
 
@@ -37,9 +37,17 @@ impl Supervisor {
     }
 }
 
+/// What pid 1 has from the supervisor.
+pub(super) struct Inherited {
+    /// Files through which it joins control groups.
+    pub(super) groups: Vec<File>,
+    /// The socket over which a terminal goes to the parent.
+    pub(super) terminal: Option<UnixStream>,
+}
+
 /// Runs pid 1; gives its exit status, which nobody looks at: what happened is reported.
-pub(super) fn run(launch: &Launch, mut supervisor: Supervisor) -> isize {
-    match start(launch, &mut supervisor) {
+pub(super) fn run(launch: &Launch, mut supervisor: Supervisor, inherited: Inherited) -> isize {
+    match start(launch, &mut supervisor, inherited) {
         Ok(payload) => {
             let (end, leftovers) = reap(payload);
             // The supervisor adds the usage, which is complete only after this process's end.
@@ -53,10 +61,16 @@ pub(super) fn run(launch: &Launch, mut supervisor: Supervisor) -> isize {
     }
 }
 
-fn start(launch: &Launch, supervisor: &mut Supervisor) -> Result<Pid, Failure> {
+fn start(
+    launch: &Launch,
+    supervisor: &mut Supervisor,
+    inherited: Inherited,
+) -> Result<Pid, Failure> {
+    let Inherited { groups, terminal } = inherited;
     if supervisor.0.read(&mut [0]).step("wait for the id maps")? == 0 {
         return Err(Failure::new("wait for the id maps: the supervisor has ended", Errno::EPIPE));
     }
+    groups::enter(groups, launch)?;
     if launch.namespaces.contains(&Namespace::Cgroup) {
         nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).step("make a cgroup namespace")?;
     }
@@ -89,44 +103,34 @@ fn start(launch: &Launch, supervisor: &mut Supervisor) -> Result<Pid, Failure> {
     builder.enter()?;
     drop(sources);
 
-    let payload = start_payload(launch)?;
+    let payload = start_payload(launch, terminal)?;
     supervisor.report(&Report::Started);
     payload::keep_only_kill()?;
     nix::sys::prctl::set_no_new_privs().step("set no_new_privs")?;
     Ok(payload)
 }
 
-/// Forks the payload and waits until it has become the command.
-fn start_payload(launch: &Launch) -> Result<Pid, Failure> {
-    let step = "start the command";
-    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).step(step)?;
-    match crate::sys::fork().step(step)? {
-        ForkResult::Child => {
-            drop(reader);
-            let Err(failure) = become_command(launch);
-            send_failure(writer, failure);
-            std::process::exit(125)
-        }
-        ForkResult::Parent { child } => {
-            drop(writer);
-            let mut text = String::new();
-            File::from(reader).read_to_string(&mut text).step(step)?;
-            if text.is_empty() {
-                return Ok(child);
-            }
+/// Starts the payload; it has become the command when this returns.
+fn start_payload(launch: &Launch, terminal: Option<UnixStream>) -> Result<Pid, Failure> {
+    let mut failure = None;
+    let started = crate::sys::spawn(|| {
+        let keeps_ids = launch.become_ids.is_none();
+        let Err(error) = payload::execute(&launch.payload, keeps_ids, terminal.as_ref());
+        failure = Some(error);
+        125
+    });
+    let child = started.step("start the command")?;
+    // The parent sees the end of the socket when the command has started.
+    drop(terminal);
+    // It was in this memory when it changed its user, which sets this anew.
+    nix::sys::prctl::set_dumpable(false).step("become undumpable")?;
+    match failure {
+        None => Ok(child),
+        Some(failure) => {
             let _ = waitpid(child, None);
-            let (errno, step) = text.split_once(' ').unwrap_or(("0", text.as_str()));
-            Err(Failure::new(step, Errno::from_raw(errno.parse().unwrap_or(0))))
+            Err(failure)
         }
     }
-}
-
-fn become_command(launch: &Launch) -> Result<Infallible, Failure> {
-    payload::execute(&launch.payload, launch.become_ids.is_none())
-}
-
-fn send_failure(writer: OwnedFd, failure: Failure) {
-    let _ = write!(File::from(writer), "{} {}", failure.errno as i32, failure.step);
 }
 
 /// Waits for the command and forwards signals to it; then kills what it has left behind.

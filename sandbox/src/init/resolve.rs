@@ -1,7 +1,7 @@
 //! Paths inside the new root, resolved so that no symbolic link leads out of it.
 //!
-//! The root may have been written by a build. openat2(2) with RESOLVE_IN_ROOT would do, but the
-//! kernel of AlmaLinux 8 does not have it, so names are walked one by one.
+//! The root may have been written by a build. openat2(2) with RESOLVE_IN_ROOT does it in one call;
+//! where the kernel does not have it, as that of AlmaLinux 8, names are walked one by one.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -9,11 +9,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
 
 /// As many as the kernel follows (path_resolution(7)).
 const MAX_LINKS: usize = 40;
+/// Flags to open something as a location only.
+const LOCATION: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
 
 /// What the last name of a path must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,37 @@ pub(super) enum Target {
 /// Following a link that a hostile root contains ends inside the root: `..` at the root stays at
 /// the root, and absolute targets start from it.
 pub(super) fn open(root: BorrowedFd<'_>, path: &Path, target: Target) -> nix::Result<OwnedFd> {
+    at_once(root, path, target).unwrap_or_else(|| walk(root, path, target))
+}
+
+/// As [`open`], by few calls. None if that does not go: the kernel lacks them, or more is missing
+/// than the last name, or there is an error that the walk gives as well.
+fn at_once(root: BorrowedFd<'_>, path: &Path, target: Target) -> Option<nix::Result<OwnedFd>> {
+    let beneath = |path: &Path, flags: OFlag| {
+        let how = OpenHow::new().flags(LOCATION | flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        openat2(root, path, how)
+    };
+    let kind = match target {
+        Target::Directory(_) => OFlag::O_DIRECTORY,
+        Target::Existing | Target::File => OFlag::empty(),
+    };
+    match (beneath(path, kind), target) {
+        (Ok(fd), Target::File) if kind_of_open(&fd).ok()? == SFlag::S_IFDIR => {
+            Some(Err(Errno::EISDIR))
+        }
+        (Err(Errno::ENOENT), Target::Existing) => Some(Err(Errno::ENOENT)),
+        (Err(Errno::ENOENT), _) => {
+            let (dir, name) =
+                (beneath(path.parent()?, OFlag::O_DIRECTORY).ok()?, path.file_name()?);
+            make(dir.as_fd(), name, target).ok()?;
+            Some(openat(&dir, name, LOCATION | OFlag::O_NOFOLLOW, Mode::empty()))
+        }
+        (result, _) => result.ok().map(Ok),
+    }
+}
+
+/// As [`open`], by calls that every kernel has.
+fn walk(root: BorrowedFd<'_>, path: &Path, target: Target) -> nix::Result<OwnedFd> {
     let mut names: VecDeque<OsString> = names(path);
     // Directories from the root down to where the walk is.
     let mut walk: Vec<OwnedFd> = vec![reopen(root)?];
@@ -66,12 +99,8 @@ pub(super) fn open(root: BorrowedFd<'_>, path: &Path, target: Target) -> nix::Re
             }
             continue;
         }
-        let fd = openat(
-            here,
-            name.as_os_str(),
-            OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )?;
+        let flags = LOCATION | OFlag::O_NOFOLLOW;
+        let fd = openat(here, name.as_os_str(), flags, Mode::empty())?;
         if last {
             return match (target, kind) {
                 (Target::Directory(_), SFlag::S_IFDIR) => Ok(fd),
@@ -110,12 +139,16 @@ fn names(path: &Path) -> VecDeque<OsString> {
 }
 
 fn reopen(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
-    openat(fd, ".", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+    openat(fd, ".", LOCATION | OFlag::O_DIRECTORY, Mode::empty())
 }
 
 fn kind_of(dir: BorrowedFd<'_>, name: &OsStr) -> nix::Result<SFlag> {
     let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
     Ok(SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT)
+}
+
+fn kind_of_open(fd: &OwnedFd) -> nix::Result<SFlag> {
+    Ok(SFlag::from_bits_truncate(fstat(fd)?.st_mode) & SFlag::S_IFMT)
 }
 
 fn make(dir: BorrowedFd<'_>, name: &OsStr, target: Target) -> nix::Result<()> {
@@ -149,6 +182,14 @@ mod tests {
         fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap()
     }
 
+    /// Both ways must do the same.
+    fn both(fd: &OwnedFd, path: &str, target: Target) -> nix::Result<std::path::PathBuf> {
+        let path = Path::new(path);
+        let walked = walk(fd.as_fd(), path, target).map(|f| path_of(&f));
+        assert_eq!(open(fd.as_fd(), path, target).map(|f| path_of(&f)), walked);
+        walked
+    }
+
     #[test]
     fn links_stay_inside() {
         let (dir, fd) = root();
@@ -157,8 +198,7 @@ mod tests {
         symlink("/usr/lib", base.join("lib")).unwrap();
         symlink("../../../../etc", base.join("usr/out")).unwrap();
         symlink("/", base.join("self")).unwrap();
-        let at =
-            |path: &str, target| open(fd.as_fd(), Path::new(path), target).map(|f| path_of(&f));
+        let at = |path: &str, target| both(&fd, path, target);
         assert_eq!(at("/lib", Target::Existing), Ok(base.join("usr/lib")));
         assert_eq!(at("/usr/out/passwd", Target::File), Ok(base.join("etc/passwd")));
         assert_eq!(at("/self/self/usr", Target::Existing), Ok(base.join("usr")));
@@ -168,15 +208,29 @@ mod tests {
 
     #[test]
     fn missing_names_are_made_and_wrong_kinds_refused() {
-        let (dir, fd) = root();
-        let at = |path: &str, target| open(fd.as_fd(), Path::new(path), target).map(drop);
-        assert_eq!(at("/a/b/c", Target::Directory(0o700)), Ok(()));
-        assert!(dir.path().join("a/b/c").is_dir());
-        assert_eq!(at("/a/b/file", Target::File), Ok(()));
-        assert_eq!(at("/a/b/file", Target::Directory(0o755)), Err(Errno::ENOTDIR));
-        assert_eq!(at("/a/b/c", Target::File), Err(Errno::EISDIR));
-        assert_eq!(at("/a/b/file/d", Target::File), Err(Errno::ENOTDIR));
-        assert_eq!(at("/nothing", Target::Existing), Err(Errno::ENOENT));
+        for way in [open, walk] {
+            let (dir, fd) = root();
+            let at = |path: &str, target| way(fd.as_fd(), Path::new(path), target).map(drop);
+            assert_eq!(at("/a/b/c", Target::Directory(0o700)), Ok(()));
+            assert_eq!(at("/a/b/d", Target::Directory(0o700)), Ok(()));
+            assert!(dir.path().join("a/b/c").is_dir() && dir.path().join("a/b/d").is_dir());
+            assert_eq!(at("/a/b/file", Target::File), Ok(()));
+            assert!(dir.path().join("a/b/file").is_file());
+            assert_eq!(at("/a/b/file", Target::Directory(0o755)), Err(Errno::ENOTDIR));
+            assert_eq!(at("/a/b/c", Target::File), Err(Errno::EISDIR));
+            assert_eq!(at("/a/b/file/d", Target::File), Err(Errno::ENOTDIR));
+            assert_eq!(at("/nothing", Target::Existing), Err(Errno::ENOENT));
+        }
+    }
+
+    #[test]
+    fn what_a_dangling_link_names_is_made_inside() {
+        for way in [open, walk] {
+            let (dir, fd) = root();
+            symlink("/far/away", dir.path().join("link")).unwrap();
+            let made = way(fd.as_fd(), Path::new("/link"), Target::File).map(|f| path_of(&f));
+            assert_eq!(made, Ok(dir.path().canonicalize().unwrap().join("far/away")));
+        }
     }
 
     #[test]
@@ -184,9 +238,6 @@ mod tests {
         let (dir, fd) = root();
         symlink("b", dir.path().join("a")).unwrap();
         symlink("a", dir.path().join("b")).unwrap();
-        assert_eq!(
-            open(fd.as_fd(), Path::new("/a"), Target::Existing).map(drop),
-            Err(Errno::ELOOP)
-        );
+        assert_eq!(both(&fd, "/a", Target::Existing), Err(Errno::ELOOP));
     }
 }

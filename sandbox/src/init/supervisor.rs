@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -16,13 +15,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::carrier;
-use super::pid1::{self, Supervisor};
+use super::pid1::{self, Inherited, Supervisor};
 use super::{Attempt, Failure};
-use crate::ids::{IdMapping, IdRange, MapWriter};
+use super::{carrier, groups, maps};
 use crate::outcome::Rusage;
 use crate::sys::SignalOrigin;
-use crate::wire::{CONTROL_FD, End, LAUNCH_FD, Launch, Namespace, Report, Request};
+use crate::wire::{CONTROL_FD, End, LAUNCH_FD, Launch, Namespace, Report, Request, TERMINAL_FD};
 
 pub(super) fn run() -> i32 {
     let Ok(control) = crate::sys::adopt_fd(CONTROL_FD) else {
@@ -74,8 +72,16 @@ impl Control {
 
 fn supervise(control: &mut Control) -> Result<(), Failure> {
     let launch = read_launch()?;
-    close_foreign_descriptors().step("close inherited descriptors")?;
+    let mut terminal = match launch.payload.terminal.is_empty() {
+        true => None,
+        false => Some(crate::sys::adopt_fd(TERMINAL_FD).step("find the socket for the terminal")?),
+    };
+    let last = if terminal.is_some() { TERMINAL_FD } else { CONTROL_FD };
+    close_foreign_descriptors(last).step("close inherited descriptors")?;
     set_cloexec(control.socket.as_fd()).step("mark the control socket")?;
+    if let Some(socket) = &terminal {
+        set_cloexec(socket.as_fd()).step("mark the socket for the terminal")?;
+    }
     // Forwarded or looked at when poll says so; blocked in pid 1 too, which waits for them.
     SigSet::all().thread_block().step("block signals")?;
     let signals =
@@ -85,12 +91,20 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
     let (ours, theirs) = UnixStream::pair().step("make the socket to pid 1")?;
     let (mut ours, theirs) = (Some(File::from(OwnedFd::from(ours))), OwnedFd::from(theirs));
     let mut theirs = Some(theirs);
+    let mut joined = groups::open(&launch)?;
+    let joins_itself = !joined.is_empty();
     let flags = clone_flags(&launch.namespaces);
     let mut child = || {
         // The supervisor's end in this copy would keep the socket open after its death.
         drop(ours.take());
         match theirs.take() {
-            Some(socket) => pid1::run(&launch, Supervisor(File::from(socket))),
+            Some(socket) => {
+                let inherited = Inherited {
+                    groups: std::mem::take(&mut joined),
+                    terminal: terminal.take().map(UnixStream::from),
+                };
+                pid1::run(&launch, Supervisor(File::from(socket)), inherited)
+            }
             None => 1,
         }
     };
@@ -103,19 +117,19 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
         None => crate::sys::clone_process(flags, &mut child),
     }
     .step(step)?;
-    drop(theirs);
+    drop((theirs, terminal));
     let Some(mut socket) = ours else {
         return Err(Failure::new("make the socket to pid 1", Errno::EBADF));
     };
 
     let mut watch = Watch { pid1, control, signals, deadline: None, ended_by: None };
-    let prepared = prepare(&launch, pid1).and_then(|carrier| {
+    let prepared = prepare(&launch, pid1, joins_itself).and_then(|carrier| {
         socket.write_all(b"g").step("start pid 1")?;
         Ok(carrier)
     });
-    let (reports, carrier) = match prepared {
+    let (last, carrier) = match prepared {
         Ok(carrier) => (watch.until_the_end(&launch, &mut socket), carrier),
-        Err(failure) => (vec![failure.into_report()], None),
+        Err(failure) => (Some(failure.into_report()), None),
     };
     let _ = kill(pid1, Signal::SIGKILL);
     let status = wait(pid1);
@@ -126,25 +140,29 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
         // Nobody else is left to do it.
         for dir in &launch.cgroup_dirs {
             let _ = crate::cgroup::remove_dir(dir);
+            // The last one of a build takes away what was around all of them.
+            let _ = crate::cgroup::subtree_of(dir).map(std::fs::remove_dir);
         }
         return Ok(());
     }
-    for report in conclude(reports, end, status) {
-        control.report(&report);
-    }
+    control.report(&conclude(last, end, status));
     Ok(())
 }
 
-/// Gives pid 1 its ids, control groups and network.
-fn prepare(launch: &Launch, pid1: Pid) -> Result<Option<carrier::Running>, Failure> {
-    write_maps(&launch.ids, pid1)?;
-    if launch.born_in.is_none() {
-        join_cgroups(launch, pid1)?;
+/// Gives pid 1 its ids, the control groups that it does not join by itself, and its network.
+fn prepare(
+    launch: &Launch,
+    pid1: Pid,
+    joins_itself: bool,
+) -> Result<Option<carrier::Running>, Failure> {
+    maps::write(&launch.ids, pid1)?;
+    if launch.born_in.is_none() && !joins_itself {
+        groups::join(launch, pid1)?;
     }
     let Some(carrier) = &launch.carrier else { return Ok(None) };
     let running = carrier::Running::start(carrier, pid1)?;
     // What it does for the sandbox is on the sandbox's bill.
-    join_cgroups(launch, running.pid())?;
+    groups::join(launch, running.pid())?;
     Ok(Some(running))
 }
 
@@ -165,11 +183,10 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Relays reports and requests until pid 1 has closed its socket. Gives the last reports,
-    /// which the parent gets only after everything has ended.
-    fn until_the_end(&mut self, launch: &Launch, socket: &mut File) -> Vec<Report> {
+    /// Relays reports and requests until pid 1 has told its end or closed its socket. Gives the
+    /// last report, which the parent gets only after everything has ended.
+    fn until_the_end(&mut self, launch: &Launch, socket: &mut File) -> Option<Report> {
         let mut buffer = Vec::new();
-        let mut last = Vec::new();
         loop {
             let (from_pid1, from_parent, signalled) = self.poll(socket);
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -184,10 +201,10 @@ impl Watch<'_> {
             if from_pid1 {
                 let mut chunk = [0; 4096];
                 match socket.read(&mut chunk) {
-                    Ok(0) => return last,
+                    Ok(0) => return None,
                     Ok(count) => buffer.extend_from_slice(&chunk[..count]),
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                    Err(_) => return last,
+                    Err(_) => return None,
                 }
                 while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
                     let line: Vec<u8> = buffer.drain(..=end).collect();
@@ -200,7 +217,8 @@ impl Watch<'_> {
                             }
                             self.control.report(&report);
                         }
-                        Ok(report) => last.push(report),
+                        // Pid 1 has nothing more to say, and ends.
+                        Ok(report) => return Some(report),
                         Err(_) => {}
                     }
                 }
@@ -278,8 +296,8 @@ impl Watch<'_> {
     }
 }
 
-/// The last reports, completed by what is known only now.
-fn conclude(reports: Vec<Report>, ended_by: Option<Ending>, status: Option<End>) -> Vec<Report> {
+/// The last report, completed by what is known only now.
+fn conclude(reported: Option<Report>, ended_by: Option<Ending>, status: Option<End>) -> Report {
     let rusage = children_usage();
     let finished = |end, leftovers| Report::Finished { end, leftovers, rusage };
     let killed = match ended_by {
@@ -287,14 +305,13 @@ fn conclude(reports: Vec<Report>, ended_by: Option<Ending>, status: Option<End>)
         Some(Ending::Cancelled) => Some(End::Cancelled),
         Some(Ending::ParentGone) | None => None,
     };
-    let reported = reports.into_iter().next();
-    vec![match (reported, killed) {
+    match (reported, killed) {
         (Some(Report::Finished { end, leftovers, .. }), _) => finished(end, leftovers),
         (_, Some(end)) => finished(end, 0),
         (Some(report), None) => report,
         // Pid 1 was killed from outside or by the kernel.
         (None, None) => finished(status.unwrap_or(End::Signaled(libc::SIGKILL)), 0),
-    }]
+    }
 }
 
 fn children_usage() -> Rusage {
@@ -331,13 +348,13 @@ fn read_launch() -> Result<Launch, Failure> {
     })
 }
 
-/// Closes everything but the standard descriptors and the control socket. Walks /proc/self/fd,
+/// Closes everything above the last descriptor that is wanted. Walks /proc/self/fd,
 /// since close_range(2) is newer than the oldest supported kernel.
-fn close_foreign_descriptors() -> std::io::Result<()> {
+fn close_foreign_descriptors(last: i32) -> std::io::Result<()> {
     let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
-    for fd in open.into_iter().filter(|fd| *fd > CONTROL_FD) {
+    for fd in open.into_iter().filter(|fd| *fd > last) {
         // The descriptor of the walk itself is among them and closed already.
         let _ = nix::unistd::close(fd);
     }
@@ -368,56 +385,4 @@ fn clone_flags(namespaces: &[Namespace]) -> CloneFlags {
 fn namespace_names(launch: &Launch) -> String {
     let names: Vec<_> = launch.namespaces.iter().map(|n| format!("{n:?}").to_lowercase()).collect();
     names.join(", ")
-}
-
-fn join_cgroups(launch: &Launch, pid: Pid) -> Result<(), Failure> {
-    launch.cgroup_procs.iter().try_for_each(|file| {
-        fs::write(file, pid.to_string()).step(format!("join {}", file.display()))
-    })
-}
-
-fn write_maps(ids: &IdMapping, pid: Pid) -> Result<(), Failure> {
-    let proc_file = |name: &str| format!("/proc/{pid}/{name}");
-    let write = |name: &str, text: String| {
-        let path = proc_file(name);
-        fs::write(&path, text).step(format!("write {name}"))
-    };
-    match &ids.writer {
-        MapWriter::Helpers { newuidmap, newgidmap } => {
-            run_helper(newuidmap, pid, &ids.uids)?;
-            run_helper(newgidmap, pid, &ids.gids)
-        }
-        MapWriter::Direct => {
-            write("uid_map", map_text(&ids.uids))?;
-            write("gid_map", map_text(&ids.gids))
-        }
-        MapWriter::SingleId => {
-            // Without privilege, groups can be mapped only if they cannot be dropped.
-            write("setgroups", "deny".to_owned())?;
-            write("uid_map", map_text(&ids.uids))?;
-            write("gid_map", map_text(&ids.gids))
-        }
-    }
-}
-
-fn map_text(ranges: &[IdRange]) -> String {
-    ranges
-        .iter()
-        .map(|range| format!("{} {} {}\n", range.inside, range.outside, range.count))
-        .collect()
-}
-
-fn run_helper(program: &std::path::Path, pid: Pid, ranges: &[IdRange]) -> Result<(), Failure> {
-    let step = format!("run {}", program.display());
-    let mut command = Command::new(program);
-    command.arg(pid.to_string());
-    for range in ranges {
-        command.args([range.inside, range.outside, range.count].map(|number| number.to_string()));
-    }
-    let output = command.output().step(step.as_str())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let detail = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Failure { step, errno: Errno::EPERM, detail: Some(detail) })
 }

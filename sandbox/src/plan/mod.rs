@@ -4,12 +4,14 @@
 mod mounts;
 mod payload;
 
+use std::path::Path;
+
 use crate::cgroup::CgroupPlan;
 use crate::error::PlanError;
 use crate::host::HostFacts;
 use crate::network::{self, NetworkPlan};
 use crate::outcome::{Enforcement, Layer};
-use crate::spec::SandboxSpec;
+use crate::spec::{Mount, SandboxSpec};
 use crate::wire::{Launch, Namespace};
 
 /// A sandbox ready to be started: what `sandbox-init` will do, what the parent does before, and
@@ -43,7 +45,7 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
     check(spec)?;
     let mut sources = mounts::Sources::default();
     let network = network::plan(spec.network, &spec.host_ports, &host.network, host.uid == 0)?;
-    let steps = mounts::steps(spec, &network, &mut sources);
+    let steps = mounts::steps(spec, host, &network, &mut sources);
     let cgroup = match spec.accounting || spec.limits.any() {
         true => crate::cgroup::plan(&spec.name, &spec.limits, &host.cgroup)?,
         false => CgroupPlan::none(),
@@ -163,6 +165,14 @@ fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
     for name in spec.rlimits.keys() {
         if crate::rlimit::resource(name).is_none() {
             return Err(PlanError::UnknownRlimit(name.clone()));
+        }
+    }
+    if spec.stdio.has_terminal() {
+        let has_devices = spec.mounts.iter().any(
+            |mount| matches!(mount, Mount::Dev { destination } if destination == Path::new("/dev")),
+        );
+        if spec.keep_session || !has_devices {
+            return Err(PlanError::Terminal);
         }
     }
     mounts::check(spec)

@@ -3,9 +3,10 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::PlanError;
+use crate::host::HostFacts;
 use crate::network::NetworkPlan;
 use crate::spec::{Mount, Root, SandboxSpec};
-use crate::wire::{Op, Step, Tolerance};
+use crate::wire::{Child, Op, Step, Tolerance};
 
 /// Host paths that must be opened before the root is put together, each once.
 #[derive(Debug, Default)]
@@ -21,6 +22,12 @@ impl Sources {
                 self.0.len() - 1
             }
         }
+    }
+
+    /// A directory that may be missing, by the one that it is in.
+    fn child(&mut self, path: &Path) -> Child {
+        let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+        Child { source: self.index(path.parent().unwrap_or(path)), name }
     }
 
     pub(super) fn into_paths(self) -> Vec<PathBuf> {
@@ -54,19 +61,28 @@ const DEV_LINKS: [(&str, &str); 5] = [
     ("stderr", "/proc/self/fd/2"),
     ("ptmx", "pts/ptmx"),
 ];
+/// Kernel with volatile overlays.
+const VOLATILE: (u32, u32) = (5, 10);
 /// Group `tty` of every distribution, which owns pseudo terminals.
 const TTY_GID: u32 = 5;
 
-pub(super) fn steps(spec: &SandboxSpec, network: &NetworkPlan, sources: &mut Sources) -> Vec<Step> {
-    let mut steps = Steps(Vec::new());
+pub(super) fn steps(
+    spec: &SandboxSpec,
+    host: &HostFacts,
+    network: &NetworkPlan,
+    sources: &mut Sources,
+) -> Vec<Step> {
+    let has_volatile = host.kernel_is(VOLATILE);
+    let mut steps = Steps { steps: Vec::new(), has_volatile };
     steps.required(match &spec.root {
         Root::Directory { path, read_only } => {
             Op::RootBind { source: sources.index(path), read_only: *read_only }
         }
-        Root::Overlay { layers, upper, work } => Op::RootOverlay {
+        Root::Overlay { layers, upper, work, volatile } => Op::RootOverlay {
             layers: layers.iter().map(|path| sources.index(path)).collect(),
-            upper: sources.index(upper),
-            work: sources.index(work),
+            upper: sources.child(upper),
+            work: sources.child(work),
+            volatile: *volatile && has_volatile,
         },
         Root::Empty { size_bytes } => Op::RootTmpfs { size_bytes: *size_bytes },
     });
@@ -86,18 +102,22 @@ pub(super) fn steps(spec: &SandboxSpec, network: &NetworkPlan, sources: &mut Sou
         }
         NetworkPlan::Host(_) => {}
     }
-    steps.0
+    steps.steps
 }
 
-struct Steps(Vec<Step>);
+struct Steps {
+    steps: Vec<Step>,
+    /// Whether the kernel has volatile overlays.
+    has_volatile: bool,
+}
 
 impl Steps {
     fn required(&mut self, op: Op) {
-        self.0.push(Step { op, tolerance: Tolerance::Strict });
+        self.steps.push(Step { op, tolerance: Tolerance::Strict });
     }
 
     fn if_present(&mut self, op: Op) {
-        self.0.push(Step { op, tolerance: Tolerance::Missing });
+        self.steps.push(Step { op, tolerance: Tolerance::Missing });
     }
 
     fn mount(
@@ -113,27 +133,29 @@ impl Steps {
                 at: destination.clone(),
                 read_only: *read_only,
             }),
-            Mount::Overlay { destination, layers, upper, work } => self.required(Op::Overlay {
-                at: destination.clone(),
-                layers: layers.iter().map(|path| sources.index(path)).collect(),
-                upper: sources.index(upper),
-                work: sources.index(work),
-            }),
+            Mount::Overlay { destination, layers, upper, work, volatile } => {
+                self.required(Op::Overlay {
+                    at: destination.clone(),
+                    layers: layers.iter().map(|path| sources.index(path)).collect(),
+                    upper: sources.child(upper),
+                    work: sources.child(work),
+                    volatile: *volatile && self.has_volatile,
+                })
+            }
             Mount::Tmpfs { destination, mode, size_bytes } => self.required(Op::Tmpfs {
                 at: destination.clone(),
                 mode: *mode,
                 size_bytes: *size_bytes,
-                read_only: false,
             }),
             Mount::Proc { destination } => self.proc(destination, sources),
             // With the host's network, sysfs would belong to a namespace that is not ours.
             Mount::Sys { destination } if matches!(network, NetworkPlan::Host(_)) => {
-                self.required(empty_directory(destination))
+                self.required(Op::Empty { at: destination.clone() })
             }
             Mount::Sys { destination } => {
-                self.required(empty_directory(destination));
+                self.required(Op::Empty { at: destination.clone() });
                 let op = Op::Sysfs { at: destination.clone() };
-                self.0.push(Step { op, tolerance: Tolerance::Any });
+                self.steps.push(Step { op, tolerance: Tolerance::Any });
             }
             Mount::Dev { destination } => self.dev(destination, spec, sources),
             Mount::Directory { destination, mode } => {
@@ -164,12 +186,7 @@ impl Steps {
     fn dev(&mut self, at: &Path, spec: &SandboxSpec, sources: &mut Sources) {
         // 0755: in a sticky world-writable directory the kernel refuses O_CREAT opens of foreign
         // files, which /dev/null would be (sysctl fs.protected_regular).
-        self.required(Op::Tmpfs {
-            at: at.to_owned(),
-            mode: 0o755,
-            size_bytes: Some(1 << 20),
-            read_only: false,
-        });
+        self.required(Op::Tmpfs { at: at.to_owned(), mode: 0o755, size_bytes: Some(1 << 20) });
         for name in DEVICES {
             self.required(Op::Bind {
                 source: sources.index(&Path::new("/dev").join(name)),
@@ -182,24 +199,15 @@ impl Steps {
         }
         let tty_gid = spec.ids.contains(0, TTY_GID).then_some(TTY_GID);
         self.required(Op::Devpts { at: at.join("pts"), tty_gid });
-        self.required(Op::Tmpfs {
-            at: at.join("shm"),
-            mode: 0o1777,
-            size_bytes: None,
-            read_only: false,
-        });
+        self.required(Op::Tmpfs { at: at.join("shm"), mode: 0o1777, size_bytes: None });
     }
-}
-
-fn empty_directory(at: &Path) -> Op {
-    Op::Tmpfs { at: at.to_owned(), mode: 0o555, size_bytes: Some(4096), read_only: true }
 }
 
 pub(super) fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
     for mount in &spec.mounts {
         let (source, destination) = match mount {
             Mount::Bind { source, destination, .. } => (Some(source), destination),
-            Mount::Overlay { destination, layers, upper, work } => {
+            Mount::Overlay { destination, layers, upper, work, .. } => {
                 check_overlay(layers, upper, work)?;
                 (None, destination)
             }
@@ -219,7 +227,7 @@ pub(super) fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
     }
     match &spec.root {
         Root::Directory { path, .. } => check_source(Some(path)),
-        Root::Overlay { layers, upper, work } => check_overlay(layers, upper, work),
+        Root::Overlay { layers, upper, work, .. } => check_overlay(layers, upper, work),
         Root::Empty { .. } => Ok(()),
     }
 }
@@ -227,6 +235,10 @@ pub(super) fn check(spec: &SandboxSpec) -> Result<(), PlanError> {
 fn check_overlay(layers: &[PathBuf], upper: &PathBuf, work: &PathBuf) -> Result<(), PlanError> {
     if layers.is_empty() {
         return Err(PlanError::NoLayers);
+    }
+    // They are found by their names.
+    if let Some(path) = [upper, work].into_iter().find(|path| path.file_name().is_none()) {
+        return Err(PlanError::Source(path.clone()));
     }
     layers.iter().chain([upper, work]).try_for_each(|path| check_source(Some(path)))
 }

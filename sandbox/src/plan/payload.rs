@@ -1,7 +1,7 @@
 //! The command itself.
 
 use crate::landlock::Restriction;
-use crate::spec::SandboxSpec;
+use crate::spec::{SandboxSpec, Stdin, Stdio, Stdout};
 use crate::wire::Payload;
 
 /// `PATH` of execvp(3) when the environment has none.
@@ -21,6 +21,7 @@ pub(super) fn payload(spec: &SandboxSpec, landlock: Vec<Restriction>) -> Payload
             .collect(),
         cwd: spec.cwd.clone(),
         new_session: !spec.keep_session,
+        terminal: terminal(&spec.stdio),
         linux32: spec.linux32,
         rlimits: spec.rlimits.clone(),
         capabilities: spec.capabilities.clone(),
@@ -29,6 +30,15 @@ pub(super) fn payload(spec: &SandboxSpec, landlock: Vec<Restriction>) -> Payload
         landlock,
         filters: Vec::new(),
     }
+}
+
+/// Numbers of the descriptors that are the sandbox's terminal.
+fn terminal(stdio: &Stdio) -> Vec<i32> {
+    let is = |out: Stdout| out == Stdout::Terminal;
+    [(stdio.stdin == Stdin::Terminal, 0), (is(stdio.stdout), 1), (is(stdio.stderr), 2)]
+        .into_iter()
+        .filter_map(|(is_terminal, number)| is_terminal.then_some(number))
+        .collect()
 }
 
 /// The paths that execvp(3) would try.

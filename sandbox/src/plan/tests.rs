@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::cgroup::CgroupFacts;
 use crate::ids::{IdMapping, IdRange};
-use crate::spec::{Limit, Limits, Mount, Namespaces, Network, Root, Stdio, User};
+use crate::spec::{Limit, Limits, Mount, Namespaces, Network, Root, Stdio, Stdout, User};
 
 /// An ordinary user with subordinate ids, on a host without control groups.
 fn host() -> HostFacts {
@@ -34,6 +34,7 @@ fn spec(host: &HostFacts) -> SandboxSpec {
             layers: vec!["/store/base".into(), "/store/deps".into()],
             upper: "/store/upper".into(),
             work: "/store/work".into(),
+            volatile: true,
         },
         mounts: vec![
             Mount::Proc { destination: "/proc".into() },
@@ -91,7 +92,7 @@ fn with_the_hosts_network_there_is_no_sysfs_and_no_network_namespace() {
     let launch = plan(&spec, &host).unwrap().launch;
     assert!(!launch.namespaces.contains(&Namespace::Net));
     let steps: Vec<String> = launch.steps.iter().map(|step| step.op.to_string()).collect();
-    assert!(steps.iter().any(|s| s == "tmpfs at /sys, mode 555, 4096 bytes, read-only"));
+    assert!(steps.iter().any(|s| s == "empty directory at /sys, read-only"));
     assert!(!steps.iter().any(|s| s.contains("sysfs") || s.contains("loopback")));
 }
 
@@ -139,10 +140,35 @@ fn contradictions_are_errors() {
         });
     }));
     messages.push(wrong(&|s| {
-        s.root = Root::Overlay { layers: vec![], upper: "/u".into(), work: "/w".into() };
+        s.root = Root::Overlay {
+            layers: vec![],
+            upper: "/u".into(),
+            work: "/w".into(),
+            volatile: false,
+        };
     }));
     messages.push(wrong(&|s| s.limits.pids = Some(Limit::required(5))));
+    messages.push(wrong(&|s| {
+        s.stdio = Stdio::TERMINAL;
+        s.keep_session = true;
+    }));
+    messages.push(wrong(&|s| {
+        s.stdio = Stdio::TERMINAL;
+        s.mounts.retain(|mount| !matches!(mount, Mount::Dev { .. }));
+    }));
     insta::assert_snapshot!(messages.join("\n"));
+}
+
+#[test]
+fn a_terminal_is_where_it_was_asked_for() {
+    let host = host();
+    let mut spec = spec(&host);
+    let terminal = |spec: &SandboxSpec| plan(spec, &host).unwrap().launch.payload.terminal;
+    assert_eq!(terminal(&spec), [0; 0]);
+    spec.stdio = Stdio::TERMINAL;
+    assert_eq!(terminal(&spec), [0, 1, 2]);
+    spec.stdio.stderr = Stdout::Inherit;
+    assert_eq!(terminal(&spec), [0, 1]);
 }
 
 #[test]

@@ -42,8 +42,14 @@ fn branch(starts: &[(u32, Answer)], out: &mut Vec<u64>) {
             let (low, high) = starts.split_at(starts.len() / 2);
             let mut below = Vec::new();
             branch(low, &mut below);
-            out.push(instruction(IF_AT_LEAST, 0, 1, high[0].0));
-            out.push(instruction(JUMP, 0, 0, below.len() as u32));
+            match u8::try_from(below.len()) {
+                Ok(length) => out.push(instruction(IF_AT_LEAST, length, 0, high[0].0)),
+                // Too far for a jump on a condition.
+                Err(_) => {
+                    out.push(instruction(IF_AT_LEAST, 0, 1, high[0].0));
+                    out.push(instruction(JUMP, 0, 0, below.len() as u32));
+                }
+            }
             out.append(&mut below);
             branch(high, out);
         }

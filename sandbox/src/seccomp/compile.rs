@@ -1,5 +1,6 @@
 //! Decisions to BPF.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Seek};
 
@@ -72,29 +73,49 @@ impl Architecture {
 /// Whether neither an architecture nor the 32-bit programs that it runs have this call. None for
 /// a name that libseccomp does not know at all.
 pub fn lacks(architecture: Architecture, name: &str) -> Option<bool> {
-    let numbers =
-        architecture.tables().into_iter().map(|(arch, _)| number(name, arch, &table(arch)));
+    let numbers = architecture.tables().into_iter().map(|(arch, _)| Table::new(arch).number(name));
     numbers.collect::<Option<Vec<_>>>().map(|all| all.iter().all(Option::is_none))
 }
 
-/// The number of a call; the inner none is that of an architecture without it, the outer one that
-/// of a name that libseccomp does not know at all.
-fn number(name: &str, arch: ScmpArch, table: &HashMap<String, u32>) -> Option<Option<u32>> {
-    let call = ScmpSyscall::from_name_by_arch(name, arch).ok()?;
-    // Calls that an architecture does not have are numbered below zero.
-    let number = u32::try_from(call.as_raw_syscall()).ok();
-    Some(number.or_else(|| table.get(name).copied()))
+/// The calls of an architecture.
+struct Table {
+    arch: ScmpArch,
+    /// By name, worked out when first needed: libseccomp is slow to tell names of numbers.
+    by_name: OnceCell<HashMap<String, u32>>,
 }
 
-/// The calls of an architecture by name. Where there is `socketcall` or `ipc`, libseccomp takes
-/// the names of their parts for these, although they have numbers of their own as well.
-fn table(arch: ScmpArch) -> HashMap<String, u32> {
-    // Higher than any so far; those that come later are asked for by name.
-    let names = (0..600).filter_map(|number: u32| {
-        let call = ScmpSyscall::from(i32::try_from(number).ok()?);
-        Some((call.get_name_by_arch(arch).ok()?, number))
-    });
-    names.collect()
+/// Names of parts of `socketcall` and `ipc`; what an architecture lacks comes far below
+/// (seccomp-syscalls.h).
+const PARTS: std::ops::Range<i32> = -300..0;
+
+impl Table {
+    fn new(arch: ScmpArch) -> Table {
+        Table { arch, by_name: OnceCell::new() }
+    }
+
+    /// The number of a call; the inner none is that of an architecture without it, the outer one
+    /// that of a name that libseccomp does not know at all.
+    fn number(&self, name: &str) -> Option<Option<u32>> {
+        let call = ScmpSyscall::from_name_by_arch(name, self.arch).ok()?.as_raw_syscall();
+        if PARTS.contains(&call) {
+            return Some(self.by_name().get(name).copied());
+        }
+        // Calls that an architecture does not have are numbered below zero.
+        Some(u32::try_from(call).ok())
+    }
+
+    /// Where there is `socketcall` or `ipc`, libseccomp takes the names of their parts for these,
+    /// although they have numbers of their own as well.
+    fn by_name(&self) -> &HashMap<String, u32> {
+        self.by_name.get_or_init(|| {
+            // Higher than any so far; those that come later are asked for by name.
+            let names = (0..600).filter_map(|number: u32| {
+                let call = ScmpSyscall::from(i32::try_from(number).ok()?);
+                Some((call.get_name_by_arch(self.arch).ok()?, number))
+            });
+            names.collect()
+        })
+    }
 }
 
 impl Answer {
@@ -142,10 +163,10 @@ fn plain(decisions: &Decisions, tables: &[(ScmpArch, u32)]) -> Result<Vec<u64>, 
     let otherwise = decisions.otherwise.unwrap_or(Answer::Allow);
     let mut lists = Vec::new();
     for (arch, token) in tables {
-        let table = table(*arch);
+        let table = Table::new(*arch);
         let mut numbers = BTreeMap::new();
         for (name, decision) in &decisions.calls {
-            match number(name, *arch, &table) {
+            match table.number(name) {
                 Some(Some(number)) => {
                     numbers.extend(decision.answer.map(|answer| (number, answer)));
                 }

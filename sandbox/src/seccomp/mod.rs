@@ -156,11 +156,12 @@ pub enum SeccompError {
 }
 
 /// The policies that are part of the program, by name.
-const BUILT_IN: [(&str, &str); 7] = [
+const BUILT_IN: [(&str, &str); 8] = [
     ("calls", include_str!("../../../policies/seccomp/calls.toml")),
     ("base", include_str!("../../../policies/seccomp/base.toml")),
     ("chroot", include_str!("../../../policies/seccomp/chroot.toml")),
     ("namespaces", include_str!("../../../policies/seccomp/namespaces.toml")),
+    ("nosync", include_str!("../../../policies/seccomp/nosync.toml")),
     ("single-id", include_str!("../../../policies/seccomp/single-id.toml")),
     ("terminal", include_str!("../../../policies/seccomp/terminal.toml")),
     ("tools", include_str!("../../../policies/seccomp/tools.toml")),

@@ -5,7 +5,7 @@ use super::*;
 /// What profiles use together, besides what plans add for terminals and single ids.
 const TOGETHER: [&[&str]; 5] = [
     &["calls", "base"],
-    &["calls", "base", "chroot", "tools"],
+    &["calls", "base", "chroot", "tools", "nosync"],
     &["calls", "base", "namespaces"],
     &["calls", "base", "terminal", "single-id"],
     &["base"],

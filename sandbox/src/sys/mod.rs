@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
-use nix::unistd::{ForkResult, Pid};
+use nix::unistd::Pid;
 
 /// Where a signal came from (sigaction(2), si_code).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +80,16 @@ pub(crate) fn clone_into_group(
     }
 }
 
-/// fork(2) of a single-threaded program.
-pub(crate) fn fork() -> nix::Result<ForkResult> {
-    // SAFETY: sandbox-init has one thread; see `clone_process`.
-    unsafe { nix::unistd::fork() }
+/// Starts a process that becomes another program, which spares copying this one: it works in the
+/// memory of this process, which stands still meanwhile, on a stack of its own (vfork(2)).
+/// `child` must not return unless it failed; its status is that of the process then.
+pub(crate) fn spawn(child: impl FnMut() -> isize) -> nix::Result<Pid> {
+    let mut stack = vec![0u8; STACK_BYTES];
+    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+    // SAFETY: the program has one thread, which goes on only when the child has been executed or
+    // has ended; until then the child has this memory, and what the closure borrows, for itself.
+    // It ends by _exit(2), in the C library, so nothing is run that belongs to this process.
+    unsafe { nix::sched::clone(Box::new(child), &mut stack, flags, Some(Signal::SIGCHLD as i32)) }
 }
 
 /// Takes over a descriptor that the parent promised to have left open at this number.
@@ -96,7 +102,7 @@ pub(crate) fn adopt_fd(fd: RawFd) -> nix::Result<OwnedFd> {
     if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
         return Err(Errno::last());
     }
-    // SAFETY: the descriptor is open, and the two callers, with different numbers, are the only
+    // SAFETY: the descriptor is open, and the callers, with different numbers, are the only
     // ones that take it over.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -126,6 +132,30 @@ pub(crate) fn install_filter(instructions: &[u64]) -> nix::Result<()> {
             libc::PR_SET_SECCOMP,
             libc::SECCOMP_MODE_FILTER as libc::c_ulong,
             &raw const program,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// Makes the mount that a descriptor is on read-only, or that and all below it.
+///
+/// # Errors
+///
+/// Those of mount_setattr(2). ENOSYS before Linux 5.12.
+pub(crate) fn make_read_only(fd: BorrowedFd<'_>, recursive: bool) -> nix::Result<()> {
+    // SAFETY: mount_attr is plain data for which all zeros is a valid value.
+    let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
+    attributes.attr_set = libc::MOUNT_ATTR_RDONLY;
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path ends with NUL; the kernel reads `attributes`, whose size it is told.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attributes,
+            std::mem::size_of::<libc::mount_attr>(),
         )
     };
     Errno::result(result).map(drop)

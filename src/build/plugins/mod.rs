@@ -12,8 +12,8 @@ use sandbox::spec::Mount;
 
 use super::commands;
 use super::pipeline::Build;
-use crate::buildroot::bootstrap::store_failure;
 use crate::buildroot::packages;
+use crate::buildroot::roots::store_failure;
 use crate::buildroot::tools::with_tools;
 use crate::mock_config::RpmAutospec;
 use crate::run::{Log, StageRun};
@@ -49,7 +49,7 @@ impl Build<'_> {
                 let command: Vec<String> =
                     install.chain(autospec.requires.iter().cloned()).collect();
                 let what = "installing rpmautospec";
-                self.manage(stage, tools, &command, &[], what)
+                self.manage(stage, tools, &command, what)
             })?;
         }
         let argv = autospec

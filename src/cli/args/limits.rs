@@ -26,7 +26,7 @@ pub(in crate::cli) struct LimitArgs {
 pub(in crate::cli) struct ResourceArgs {
     #[command(flatten)]
     pub(in crate::cli) limits: LimitArgs,
-    /// Class of resources: default, small, large, or one of /etc/albs-node/resources.toml
+    /// Class of resources: default, small, large, nested, or one of /etc/albs-node/resources.toml
     /// [default: by the name of the package].
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) class: Option<String>,
@@ -37,6 +37,12 @@ pub(in crate::cli) struct ResourceArgs {
     /// Kill rpmbuild when it has written nothing for this time; 0 is no limit.
     #[arg(long, value_name = "SECS", value_parser = size::parse_timeout)]
     pub(in crate::cli) silence: Option<u64>,
+    /// Limit on what every stage reads from the disk in a second, in bytes, or with K, M, G, T.
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(in crate::cli) io_read: Option<u64>,
+    /// Limit on what every stage writes to the disk in a second, in bytes, or with K, M, G, T.
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(in crate::cli) io_write: Option<u64>,
     /// Limit on what rpmbuild writes in bytes, or with K, M, G, T.
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(in crate::cli) disk: Option<u64>,

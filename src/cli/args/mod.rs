@@ -4,9 +4,13 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+mod buildroot;
 mod limits;
 mod node;
 
+pub(super) use buildroot::{
+    BuildrootCommand, BuildrootExplain, BuildrootGc, BuildrootList, BuildrootVerify,
+};
 pub(super) use limits::{LimitArgs, LimitsCommand, LimitsShow, ResourceArgs, Usage};
 pub(super) use node::{ConfigCheck as NodeConfigCheck, NodeArgs};
 
@@ -32,6 +36,11 @@ pub(super) enum Command {
     Install(Install),
     /// Remove the buildroots of a config, or all.
     Clean(Clean),
+    /// Look at and tidy what is kept of buildroots.
+    Buildroot {
+        #[command(subcommand)]
+        command: BuildrootCommand,
+    },
     /// Look at configs: show, list, check and compare them.
     Config {
         #[command(subcommand)]

@@ -1,0 +1,61 @@
+//! Arguments of `albs-node buildroot`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::{Common, StoreArgs};
+use crate::cli::size;
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum BuildrootCommand {
+    /// List what is kept: size, age, last use, and who uses it.
+    List(BuildrootList),
+    /// Say what decides the content of a config's buildroot, and whether it is there; for a source
+    /// package, also whether its dependencies are.
+    Explain(Box<BuildrootExplain>),
+    /// Remove what was not used for long, and what does not fit.
+    Gc(BuildrootGc),
+    /// Compare everything that is kept with what was put there. What has changed is removed, unless
+    /// it is in use, and made anew when it is needed. Exit status 1 if something has.
+    Verify(BuildrootVerify),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(in crate::cli) struct BuildrootList {
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(in crate::cli) struct BuildrootExplain {
+    #[command(flatten)]
+    pub(in crate::cli) common: Common,
+    /// Source package.
+    #[arg(value_name = "SRPM")]
+    pub(in crate::cli) package: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(in crate::cli) struct BuildrootGc {
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+    /// Keep at most so many bytes, or with K, M, G, T.
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(in crate::cli) max_size: Option<u64>,
+    /// Remove what was not used for this time: seconds, or with m, h, d.
+    #[arg(long, value_name = "TIME", value_parser = size::parse_age)]
+    pub(in crate::cli) max_age: Option<u64>,
+    /// Say what would be removed.
+    #[arg(short = 'n', long)]
+    pub(in crate::cli) dry_run: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(in crate::cli) struct BuildrootVerify {
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+}
