@@ -21,8 +21,8 @@ pub const PREFIX: &str = "albs-node-test-";
 /// The user of scripts/as-user, and the first of its subordinate ids.
 pub const USER: u32 = 61000;
 pub const USER_SUBIDS: u32 = 6_100_000;
-/// No test of a sandbox waits longer, not even in an emulated machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// No test of a sandbox waits longer, not even in an emulated machine that shares its processor.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// Who starts the sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
