@@ -9,6 +9,7 @@
 
 pub mod build;
 pub mod buildroot;
+pub mod causes;
 pub mod checksum;
 pub mod cli;
 pub mod config;

@@ -281,24 +281,14 @@ impl<'a> Build<'a> {
         let options = self.env.options;
         let inputs = self.workspace.directory(stage, "inputs")?;
         let with_history = options.plugins.rpmautospec.is_some();
-        source::stage(&self.request.source, &inputs, with_history).map_err(|error| {
-            let message = "the source could not be copied";
-            Failure::infrastructure(
-                stage.stage,
-                status::SOURCE_PACKAGE,
-                message,
-                Some(error.into()),
-            )
-        })?;
-        let digest = source::digest(&inputs).map_err(|error| {
-            let message = "the source could not be read";
-            Failure::infrastructure(
-                stage.stage,
-                status::SOURCE_PACKAGE,
-                message,
-                Some(error.into()),
-            )
-        })?;
+        let unusable = |message: &str, error: source::StageError| {
+            let (status, cause) = (status::SOURCE_PACKAGE, Some(error.into()));
+            Failure::infrastructure(stage.stage, status, message, cause)
+        };
+        source::stage(&self.request.source, &inputs, with_history)
+            .map_err(|error| unusable("the source could not be copied", error))?;
+        let digest = source::digest(&inputs)
+            .map_err(|error| unusable("the source could not be read", error))?;
         self.input_digest.get_or_init(|| digest);
         let unpack = commands::take_source(options, &self.request.source);
         let visible = Mount::Bind {

@@ -192,7 +192,7 @@ impl Build<'_> {
     /// follows from the input, what is installed, and the macros of this build. None where it
     /// does not.
     fn settled_record(&self) -> Option<String> {
-        if self.workspace.installed().is_none() || self.has_own_packages.get() {
+        if !self.workspace.has_layer() || self.has_own_packages.get() {
             return None;
         }
         let input = self.input_digest.get()?;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::account::{account, host_users};
 use super::image::{self, Origin, Start};
-use super::roots::{INFO, RootInfo, TREE, discard, store_failure};
+use super::record::{self, INFO};
+use super::roots::{RootInfo, TREE, discard, store_failure};
 use super::sandboxes::BUILDROOT;
 use super::store::{self, attempt};
 use super::tools::{self, Tools};
-use super::{Env, dnf, integrity, maintenance, packages, record};
+use super::{Env, dnf, integrity, maintenance, packages};
 use crate::helper::Task;
 use crate::mock_config::{MockOptions, ModuleOptions};
 use crate::run::StageRun;

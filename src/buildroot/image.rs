@@ -14,6 +14,7 @@ use super::roots::{TREE, store_failure, take};
 use super::store::{LockKind, StoreError};
 use super::tools::{Programs, Tools};
 use super::{Env, dnf, maintenance};
+use crate::causes::with_causes;
 use crate::helper::{LayerFile, Task};
 use crate::image::{self, Access, Image, ImageError, Platform, Wanted};
 use crate::mock_config::ImageOptions;
@@ -65,7 +66,7 @@ pub(super) fn start(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<S
         Ok(image) => image,
         // Another image than the one that is wanted must not go unnoticed.
         Err(error) if options.fallback && !error.is_other_image() && env.manager().is_ok() => {
-            stage.note(&format!("{}; packages are installed instead", sentence(&error)));
+            stage.note(&format!("{}; packages are installed instead", with_causes(&error)));
             return Ok(Start::Nothing);
         }
         Err(error) => return Err(failure(stage, error)),
@@ -134,7 +135,7 @@ fn obtain(
         let result = attempt(stage, directory, &wanted, &access(env, options))?;
         match result {
             Err(error) if error.is_passing() && Instant::now() < end => {
-                stage.note(&format!("{}; trying again in {delay} s", sentence(&error)));
+                stage.note(&format!("{}; trying again in {delay} s", with_causes(&error)));
                 stage.sleep(delay);
                 delay = (delay * 2).min(30);
             }
@@ -254,16 +255,6 @@ fn programs(
         let message = "the helper's answer cannot be read";
         Failure::infrastructure(stage.stage, status::GENERIC, message, Some(error.into()))
     })
-}
-
-fn sentence(error: &ImageError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn failure(stage: &StageRun<'_>, error: ImageError) -> Failure {

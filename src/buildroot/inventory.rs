@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::disk::Size;
 use super::layers::{self, Known, LayerInfo};
-use super::record;
+use super::record::{self, INFO};
 use super::roots::{self, RootInfo};
 use super::store::{self, LockKind, Store};
 use super::workspace::LAYER;
@@ -58,8 +58,8 @@ pub fn list(store: &Store) -> Vec<Entry> {
     let mut entries = Vec::new();
     for key in names(&store.layers()) {
         let dir = store.layers().join(&key);
-        let Some(info) = record::read::<LayerInfo>(&dir.join(layers::INFO)) else { continue };
-        let (used, users) = use_of(&store.layers().join(format!("{key}.lock")), &locks);
+        let Some(info) = record::read::<LayerInfo>(&dir.join(INFO)) else { continue };
+        let (used, users) = use_of(&store::lock_of(&dir), &locks);
         entries.push(Entry {
             kind: Kind::Dependencies,
             has_session: used_layers.contains(&key),
@@ -74,8 +74,8 @@ pub fn list(store: &Store) -> Vec<Entry> {
     }
     for key in names(&store.roots()) {
         let dir = store.root(&key);
-        let Some(info) = record::read::<RootInfo>(&dir.join("info.json")) else { continue };
-        let (used, users) = use_of(&store.roots().join(format!("{key}.lock")), &locks);
+        let Some(info) = record::read::<RootInfo>(&dir.join(INFO)) else { continue };
+        let (used, users) = use_of(&store::lock_of(&dir), &locks);
         entries.push(Entry {
             kind: Kind::Root,
             on: info.parent,
@@ -231,16 +231,13 @@ pub fn forget_wants(store: &Store) {
         let want = name.split_once(".settled-").map_or(name.as_str(), |(want, _)| want);
         let want = path.with_file_name(want.trim_end_matches(".lock"));
         let is_there = record::read::<Known>(&want)
-            .is_some_and(|known| store.layers().join(known.layer).join(layers::INFO).exists());
+            .is_some_and(|known| store.layers().join(known.layer).join(INFO).exists());
         if is_there {
             continue;
         }
         // Somebody finds it out at this moment, or writes it down.
-        let mut lock = want.into_os_string();
-        lock.push(".lock");
-        if let Ok(Some(_held)) =
-            store::lock(lock.as_ref(), LockKind::Exclusive, &mut store::do_not_wait)
-        {
+        let lock = store::lock_of(&want);
+        if let Ok(Some(_held)) = store::lock(&lock, LockKind::Exclusive, &mut store::do_not_wait) {
             let _ = fs::remove_file(&path);
             let _ = fs::remove_file(&lock);
         }

@@ -17,7 +17,7 @@ use crate::mock_config::{ImageOptions, Manager, ManagerOptions, MockOptions, Mod
 const FORMAT: u32 = 3;
 
 /// Digits of the hash in a key.
-const HASH_LENGTH: usize = 12;
+pub(super) const HASH_LENGTH: usize = 12;
 
 /// Digits that tell what the repositories hold.
 pub(super) const REVISION_LENGTH: usize = 8;

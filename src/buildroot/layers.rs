@@ -20,23 +20,20 @@ use sandbox::spec::Root as SandboxRoot;
 use serde::{Deserialize, Serialize};
 
 use super::disk::Size;
-use super::key::file_name;
+use super::key::{HASH_LENGTH, file_name};
+use super::record::{self, INFO};
 use super::roots::{Root, store_failure, take};
 use super::store::{self, Lock, LockKind, Store, StoreError, attempt};
 use super::workspace::Workspace;
-use super::{Env, integrity, packages, record};
+use super::{Env, integrity, packages};
 use crate::checksum;
 use crate::run::StageRun;
 use crate::verdict::Failure;
 
-/// Digits of the hash in a key.
-const HASH_LENGTH: usize = 12;
 /// Name of the tree below the directory of a layer.
 pub(super) const TREE: &str = "upper";
 /// All trees that may be there.
 pub(super) const TREES: [&str; 2] = [TREE, "work"];
-/// What says that a layer is complete.
-pub(super) const INFO: &str = "info.json";
 
 /// What a build requires besides its root.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -124,8 +121,8 @@ pub fn provide(
     if let Some(layer) = find(env, stage, &known)? {
         return Ok(layer);
     }
-    let lock = known.with_extension("lock");
-    let _alone = take(stage, &lock, LockKind::Exclusive, "same build dependencies")?;
+    let _alone =
+        take(stage, &store::lock_of(&known), LockKind::Exclusive, "same build dependencies")?;
     if let Some(layer) = find(env, stage, &known)? {
         return Ok(layer);
     }
@@ -160,11 +157,6 @@ pub fn settle(env: &Env<'_>, record: &str) -> Result<(), StoreError> {
 /// The layer of a want, if it is known and there.
 fn find(env: &Env<'_>, stage: &StageRun<'_>, known: &Path) -> Result<Option<Layer>, Failure> {
     let Some(Known { layer, .. }) = record::read(known) else { return Ok(None) };
-    // That it is of use still is what its age says.
-    let _ = fs::File::options()
-        .append(true)
-        .open(known)
-        .and_then(|file| file.set_modified(std::time::SystemTime::now()));
     open(env, stage, &layer, true)
 }
 
@@ -181,21 +173,15 @@ pub(super) fn open(
 ) -> Result<Option<Layer>, Failure> {
     let dir = env.store.layers().join(key);
     let what = "layer of build dependencies";
-    let lock = take(stage, &lock_path(&dir), LockKind::Shared, what)?;
+    let lock = take(stage, &store::lock_of(&dir), LockKind::Shared, what)?;
     let Some(info) = record::read(&dir.join(INFO)) else { return Ok(None) };
     if !integrity::is_usable(env, stage, &dir, TREE)? {
         drop(lock);
-        let _alone = take(stage, &lock_path(&dir), LockKind::Exclusive, what)?;
+        let _alone = take(stage, &store::lock_of(&dir), LockKind::Exclusive, what)?;
         integrity::evict(env, stage, &dir, &TREES)?;
         return Ok(None);
     }
     Ok(Some(Layer { key: key.to_owned(), tree: dir.join(TREE), info, reused, lock }))
-}
-
-fn lock_path(dir: &Path) -> PathBuf {
-    let mut name = dir.file_name().unwrap_or_default().to_owned();
-    name.push(".lock");
-    dir.with_file_name(name)
 }
 
 /// Installs in a workspace and publishes it, unless there is a layer with the same packages.
@@ -255,24 +241,12 @@ fn publish(
     info: &LayerInfo,
 ) -> Result<(), Failure> {
     let what = "layer of build dependencies";
-    let alone = take(stage, &lock_path(dir), LockKind::Exclusive, what);
+    let alone = take(stage, &store::lock_of(dir), LockKind::Exclusive, what);
     if alone.is_err() || dir.join(INFO).exists() {
         workspace.remove(env);
         return alone.map(drop);
     }
-    let result = record::write(&workspace.path().join(INFO), info).and_then(|()| {
-        // What an interrupted removal has left.
-        super::remove::remove_trees(&env.context, &env.program, dir, &TREES)
-            .map_err(|reason| store::other("remove", dir, reason))
-    });
-    match result {
-        Ok(()) => workspace.publish(dir),
-        Err(error) => {
-            workspace.remove(env);
-            Err(error)
-        }
-    }
-    .map_err(|error| store_failure(stage.stage, error))
+    workspace.publish(env, dir, &TREES, info).map_err(|error| store_failure(stage.stage, error))
 }
 
 #[cfg(test)]

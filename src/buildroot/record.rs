@@ -9,6 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::store::{StoreError, attempt};
 
+/// The record of a tree in the store, beside it. Its existence says that the tree is complete.
+pub(super) const INFO: &str = "info.json";
+
 /// What a record says; none if it is missing, or not what this program writes.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()

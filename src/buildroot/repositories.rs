@@ -124,18 +124,6 @@ fn base_arch(arch: &str) -> &str {
     }
 }
 
-/// Whether the configuration has repositories that are not on this host.
-pub fn has_remote_repositories(conf: &str) -> bool {
-    let address = |line: &str| {
-        let (option, value) = line.split_once('=')?;
-        ["baseurl", "mirrorlist", "metalink"]
-            .contains(&option.trim())
-            .then(|| value.trim().to_owned())
-    };
-    let is_remote = |address: String| !address.is_empty() && !address.starts_with("file:");
-    conf.lines().filter_map(address).any(is_remote)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::disk::Size;
 use super::image::{self, Origin};
 use super::key::REVISION_LENGTH;
+use super::record::{self, INFO};
 use super::revisions::{self, RevisionError};
 use super::store::{self, Lock, LockKind, StoreError, attempt};
-use super::{Env, bootstrap, integrity, record, update};
+use super::{Env, bootstrap, integrity, update};
 use crate::run::StageRun;
 use crate::verdict::{Failure, Stage, status};
 
@@ -64,8 +65,6 @@ pub struct RootInfo {
     pub image: Option<Origin>,
 }
 
-/// What says that a root is complete.
-pub(super) const INFO: &str = "info.json";
 /// Name of the tree of a root that is no update.
 pub(super) const TREE: &str = "root";
 /// Name of the tree of an update.
@@ -355,7 +354,7 @@ fn is_old(env: &Env<'_>, info: &RootInfo) -> bool {
 
 /// The lock of a root.
 pub(super) fn lock_path(env: &Env<'_>, key: &str) -> PathBuf {
-    env.store.roots().join(format!("{key}.lock"))
+    store::lock_of(&env.store.root(key))
 }
 
 pub(super) fn read_info(dir: &Path) -> Option<RootInfo> {

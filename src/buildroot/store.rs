@@ -300,6 +300,13 @@ pub fn lock(
     }
 }
 
+/// The lock of something in the store, which lies beside it. Names have dots of their own.
+pub(super) fn lock_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
 /// For locks that are not waited for.
 pub fn do_not_wait() -> bool {
     false

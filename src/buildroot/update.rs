@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use sandbox::spec::Root as SandboxRoot;
 
 use super::bootstrap::setup_commands;
-use super::roots::{INFO, RootInfo, TREES, existing, store_failure};
+use super::roots::{RootInfo, TREES, existing, store_failure};
 use super::tools::{self, Tools};
 use super::workspace::Workspace;
-use super::{Env, dnf, integrity, maintenance, packages, record, remove, store};
+use super::{Env, dnf, integrity, maintenance, packages};
 use crate::helper::Task;
 use crate::mock_config::Manager;
 use crate::run::StageRun;
@@ -121,19 +121,10 @@ fn publish(
         return Ok(false);
     }
     let info = RootInfo { size, ..info };
-    let result = record::write(&workspace.path().join(INFO), &info).and_then(|()| {
-        remove::remove_trees(&env.context, &env.program, &dir, &TREES)
-            .map_err(|reason| store::other("remove", &dir, reason))
-    });
-    match result {
-        Ok(()) => workspace.publish(&dir),
-        Err(error) => {
-            workspace.remove(env);
-            Err(error)
-        }
-    }
-    .map_err(|error| store_failure(stage.stage, error))
-    .map(|()| true)
+    workspace
+        .publish(env, &dir, &TREES, &info)
+        .map_err(|error| store_failure(stage.stage, error))
+        .map(|()| true)
 }
 
 /// What a new root would have: rpm is let install everything into an empty database, and no file.

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 
 use sandbox::spec::Root as SandboxRoot;
 use sandbox::{Exit, Sandbox};
+use serde::Serialize;
 
 use super::layers::Layer;
+use super::record::{self, INFO};
 use super::roots::{self, Root, store_failure};
 use super::store::{self, Lock, LockKind, StoreError, attempt};
-use super::{Env, layers, maintenance, record, remove};
+use super::{Env, layers, maintenance, remove};
 use crate::helper::Task;
 use crate::profile::ProfileName;
 use crate::run::{Log, StageRun};
@@ -225,6 +227,11 @@ impl Workspace {
         self.layer.replace(Some(layer));
     }
 
+    /// Whether a layer was put in.
+    pub fn has_layer(&self) -> bool {
+        self.layer.borrow().is_some()
+    }
+
     /// The list of packages of the layer that was put in.
     pub fn installed(&self) -> Option<Vec<String>> {
         self.layer.borrow().as_ref().map(|layer| layer.info.installed.clone())
@@ -235,10 +242,24 @@ impl Workspace {
         &self.dir
     }
 
-    /// Gives what was written a lasting place.
-    pub(super) fn publish(mut self, place: &Path) -> Result<(), StoreError> {
-        let moved = fs::rename(&self.dir, place);
-        attempt("publish the layer", place, moved)?;
+    /// Gives what was written a lasting place, with its record, in place of what an interrupted
+    /// removal has left there. The caller holds the lock of the place.
+    pub(super) fn publish(
+        mut self,
+        env: &Env<'_>,
+        place: &Path,
+        trees: &[&str],
+        info: &impl Serialize,
+    ) -> Result<(), StoreError> {
+        let prepared = record::write(&self.dir.join(INFO), info).and_then(|()| {
+            remove::remove_trees(&env.context, &env.program, place, trees)
+                .map_err(|reason| store::other("remove", place, reason))
+        });
+        if let Err(error) = prepared {
+            self.remove(env);
+            return Err(error);
+        }
+        attempt("publish the layer", place, fs::rename(&self.dir, place))?;
         let _ = fs::remove_file(self.dir.with_extension("lock"));
         self.lock.take();
         Ok(())

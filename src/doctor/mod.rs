@@ -14,6 +14,7 @@ use serde::Serialize;
 
 pub use checks::examine;
 
+use crate::causes::with_causes;
 use crate::helper::program;
 
 /// How much something matters as it is.
@@ -131,15 +132,7 @@ fn try_sandbox(host: &HostFacts, more: &[Mount]) -> Result<(), (String, Option<S
         linux32: false,
         keep_session: false,
     };
-    let failed = |error: sandbox::SandboxError| {
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            text += &format!(": {error}");
-            cause = error.source();
-        }
-        (text, error.hint())
-    };
+    let failed = |error: sandbox::SandboxError| (with_causes(&error), error.hint());
     let outcome = Sandbox::spawn(&spec, host).and_then(|s| s.wait(&mut |_| {})).map_err(failed)?;
     match outcome.exit {
         Exit::Exited(0) => Ok(()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use albs_node::retry::Backoff;
 use albs_node::secret::Secret;
-use albs_node::upload::{LocalFile, Pulp, PulpOptions, UploadError, Wanted};
+use albs_node::upload::{LocalFile, Pulp, PulpOptions, Wanted};
 use serde_json::{Value as Json, json};
 
 pub const MIB: u64 = 1 << 20;
@@ -144,17 +144,6 @@ pub fn skip(reason: &str) {
 
 pub async fn wanted(path: &Path) -> Wanted {
     Wanted { file: LocalFile::measure(path).await.unwrap(), resume: None }
-}
-
-/// Everything that an operator sees of an error.
-pub fn told(error: &UploadError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// The most memory that this process has had, in bytes.

@@ -11,9 +11,10 @@ mod relay;
 
 use std::time::{Duration, Instant};
 
+use albs_node::causes::with_causes;
 use albs_node::retry::Trouble;
 use albs_node::upload::{LocalFile, Pulp, Step, Wanted};
-use fixture::{Fixture, MIB, PATIENT, QUICK, told, wanted};
+use fixture::{Fixture, MIB, PATIENT, QUICK, wanted};
 use relay::Relay;
 
 #[tokio::test]
@@ -106,7 +107,7 @@ async fn files_that_have_changed_are_told_and_harm_no_others() {
             (1..=4, Err(error)) => {
                 assert_eq!(error.trouble(), Trouble::Final);
                 let wanted = if index == 4 { "cannot read it" } else { "not the file any more" };
-                assert!(told(error).contains(wanted), "{}", told(error));
+                assert!(with_causes(error).contains(wanted), "{}", with_causes(error));
             }
             other => panic!("{other:?}"),
         }
@@ -179,7 +180,7 @@ async fn a_server_that_is_away_is_waited_for() {
     let failed = std::sync::Mutex::new(Vec::new());
     let journal = |step: Step<'_>| {
         if let Step::Failed { error, .. } = step {
-            failed.lock().unwrap().push(told(error));
+            failed.lock().unwrap().push(with_causes(error));
         }
     };
     let upload = pulp.upload(&file, &PATIENT, &journal);
@@ -211,7 +212,7 @@ async fn who_may_not_is_told_so() {
         let journal = |step: Step<'_>| {
             if let Step::Failed { error, .. } = step {
                 let hint = error.hint().unwrap_or_default();
-                *seen.lock().unwrap() = Some((error.trouble(), told(error), hint));
+                *seen.lock().unwrap() = Some((error.trouble(), with_causes(error), hint));
             }
         };
         // Somebody may correct it: it is tried again, but not soon.

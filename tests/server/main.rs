@@ -5,9 +5,10 @@ mod web_server;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use albs_node::causes::with_causes;
 use albs_node::config::{Config, Facts, Flags, read};
 use albs_node::retry::{Backoff, Next, Trouble};
-use albs_node::server::{Delivered, Received, Server, ServerError};
+use albs_node::server::{Delivered, Received, Server};
 use albs_node::task::{
     ArtifactKind, BuildDone, GetTask, Ping, ReportedArtifact, Stats, Status, Task,
 };
@@ -74,17 +75,6 @@ async fn taken(client: &Server) -> Option<Box<Task>> {
         Received::Nothing => None,
         Received::Malformed(malformed) => panic!("{malformed}"),
     }
-}
-
-/// Everything that an operator sees of an error.
-fn told(error: &ServerError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[tokio::test]
@@ -222,7 +212,7 @@ async fn every_no_is_one_line_with_what_to_do() {
     for fault in faults {
         server.fail("ping", fault);
         let error = client.ping(&Ping::new([1])).await.unwrap_err();
-        let text = told(&error).replace(&server.address.to_string(), "SERVER");
+        let text = with_causes(&error).replace(&server.address.to_string(), "SERVER");
         assert!(!text.chars().any(char::is_control), "{text:?}");
         seen += &format!("{text}\n  {:?}, {:?}\n", error.trouble(), error.hint());
     }
@@ -263,7 +253,7 @@ async fn without_a_server_and_without_a_right() {
     drop(server);
     let error = client.ping(&Ping::new([1])).await.unwrap_err();
     assert_eq!(error.trouble(), Trouble::Passing { retry_after: None });
-    assert!(error.hint().unwrap().contains("check the address"), "{}", told(&error));
+    assert!(error.hint().unwrap().contains("check the address"), "{}", with_causes(&error));
 }
 
 #[tokio::test]

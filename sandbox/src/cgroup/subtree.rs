@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Cgroup, CgroupError, CgroupFacts, Version, plan, v2};
+use super::{Cgroup, CgroupFacts, Version, plan, v2};
 use crate::error::SandboxError;
 use crate::spec::Limits;
 
@@ -10,7 +10,8 @@ use crate::spec::Limits;
 /// a build, whose stages have groups of their own inside. Removed when dropped.
 #[derive(Debug)]
 pub struct Subtree {
-    cgroup: Cgroup,
+    /// Removed with this value.
+    _cgroup: Cgroup,
     facts: CgroupFacts,
 }
 
@@ -31,23 +32,18 @@ impl Subtree {
         if let Some(dir) = cgroup.unified() {
             v2::hand_down(&dir)?;
         }
-        let facts = moved(facts, &cgroup)?;
-        Ok(Subtree { cgroup, facts })
+        let facts = moved(facts, &cgroup);
+        Ok(Subtree { _cgroup: cgroup, facts })
     }
 
     /// What a sandbox has to know to be made in this group: the caller's place is here.
     pub fn facts(&self) -> &CgroupFacts {
         &self.facts
     }
-
-    /// The directories of the group, one for each hierarchy.
-    pub fn directories(&self) -> Vec<std::path::PathBuf> {
-        self.cgroup.directories()
-    }
 }
 
 /// The facts as seen from inside the group.
-fn moved(facts: &CgroupFacts, cgroup: &Cgroup) -> Result<CgroupFacts, CgroupError> {
+fn moved(facts: &CgroupFacts, cgroup: &Cgroup) -> CgroupFacts {
     let mut facts = facts.clone();
     let relative = |mount: &Path, group: &Path| group.strip_prefix(mount).ok().map(Path::to_owned);
     match cgroup.version {
@@ -69,5 +65,5 @@ fn moved(facts: &CgroupFacts, cgroup: &Cgroup) -> Result<CgroupFacts, CgroupErro
             }
         }
     }
-    Ok(facts)
+    facts
 }

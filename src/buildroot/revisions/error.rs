@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 
 use super::address::Address;
 use super::fetch::MAX_DOCUMENT;
+use crate::causes::with_causes;
 use crate::http::SetupError;
 
 /// It is not known what the repositories of a config hold.
@@ -59,13 +60,8 @@ pub struct Unavailable {
 impl Unavailable {
     /// Why, as a sentence without its beginning.
     pub fn reason(&self) -> String {
-        let mut text = String::new();
-        let mut cause = self.attempts.first().map(|error| error as &dyn std::error::Error);
-        while let Some(error) = cause {
-            let separator = if text.is_empty() { "" } else { ": " };
-            text += &format!("{separator}{error}");
-            cause = error.source();
-        }
+        let first = self.attempts.first();
+        let text = first.map_or_else(String::new, |error| with_causes(error));
         match self.attempts.len() {
             0 | 1 => text,
             more => format!("{text} (first of {more} attempts)"),
