@@ -74,6 +74,12 @@ pub(crate) fn skip(reason: &str) {
     eprintln!("skipped: {reason}");
 }
 
+/// Tells that this machine lacks what no package brings, such as a disk below its directories:
+/// a skip in CI, too.
+pub(crate) fn skip_here(reason: &str) {
+    eprintln!("skipped: {reason}");
+}
+
 /// A directory of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 
 use crate::case::Case;
-use crate::fixture::{Kind, skip};
+use crate::fixture::{Kind, skip_here};
 
 fn spec(case: &Case, build: &str) -> String {
     let text = format!(
@@ -209,7 +209,7 @@ fn the_speed_of_the_disk_is_limited() {
     let unlimited = seconds();
     let run = build(&case, &spec(&case, copies), &["--io-write", "1M"]);
     if run.stderr.contains("the disk of the builds is not known") {
-        return skip("what is below the tests' directory is no disk");
+        return skip_here("what is below the tests' directory is no disk");
     }
     run.succeeds();
     // The last mebibyte may be on its way when dd ends.
