@@ -19,6 +19,7 @@ pub mod http;
 pub mod image;
 pub mod mock_config;
 mod nearest;
+pub mod node;
 pub mod profile;
 pub mod resources;
 pub mod retry;

@@ -1,6 +1,7 @@
 //! Why a build failed, in terms that a machine can act on and a person can read in one line.
 
 mod classify;
+mod patterns;
 
 use std::error::Error;
 use std::fmt;
@@ -63,6 +64,23 @@ pub enum Class {
     Timeout,
     /// Somebody stopped it.
     Cancelled,
+    /// Nobody: the package is not for this architecture.
+    Excluded,
+}
+
+impl Class {
+    /// The name in `outcome.json`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Package => "package",
+            Class::Dependency => "dependency",
+            Class::Infrastructure => "infrastructure",
+            Class::Resource => "resource",
+            Class::Timeout => "timeout",
+            Class::Cancelled => "cancelled",
+            Class::Excluded => "excluded",
+        }
+    }
 }
 
 /// Exit statuses of mock that builds end with.
@@ -136,6 +154,20 @@ impl Failure {
             status,
             retryable: false,
             source,
+        }
+    }
+
+    /// A package that is not for an architecture, for this reason.
+    pub fn excluded(stage: Stage, package: &str, target: &str, reason: String) -> Failure {
+        Failure {
+            class: Class::Excluded,
+            evidence: vec![reason],
+            ..Failure::infrastructure(
+                stage,
+                status::BUILD,
+                format!("{package} is not for {target}"),
+                None,
+            )
         }
     }
 

@@ -35,6 +35,8 @@ pub struct BuildRequest {
     pub resources: Effective,
     /// Whether builds see the host's network. From the config only.
     pub network: bool,
+    /// Whether only the source package is made.
+    pub only_source: bool,
 }
 
 impl BuildRequest {

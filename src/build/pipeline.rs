@@ -14,6 +14,7 @@ use super::{BuildRequest, commands, hw_info};
 use crate::buildroot::roots::{self, Root};
 use crate::buildroot::workspace::Workspace;
 use crate::buildroot::{Env, packages};
+use crate::mock_config::MockOptions;
 use crate::run::{Log, ResultDir, StageRun};
 use crate::source::{self, Source, SourcePackage};
 use crate::verdict::{Class, Failure, Stage, Verdict, classify_command, status};
@@ -97,6 +98,11 @@ fn build(
 ) -> Result<(), Failure> {
     // Read before anything is made: a bad package costs nothing then.
     let input = inspect(&request.source)?;
+    if let (Source::Srpm(path), false) = (&request.source, request.only_source)
+        && let Ok(package) = SourcePackage::read(path)
+    {
+        for_this_target(Stage::Srpm, env.options, &package)?;
+    }
     let (root, workspace) = env.runner.stage(Stage::Bootstrap, "chroot init", |stage| {
         let root = roots::ensure(env, stage)?;
         let workspace = Workspace::create(env, stage, &root)?;
@@ -114,6 +120,19 @@ fn build(
     drop(build);
     workspace.end(env, &root, &result);
     result
+}
+
+/// Ends builds of packages that are not for the target, as rpmbuild would later.
+fn for_this_target(
+    stage: Stage,
+    options: &MockOptions,
+    package: &SourcePackage,
+) -> Result<(), Failure> {
+    let target = options.rpmbuild_arch.as_deref().unwrap_or(&options.target_arch);
+    match package.arches.refusal(target) {
+        Some(reason) => Err(Failure::excluded(stage, &package.nvr, target, reason)),
+        None => Ok(()),
+    }
 }
 
 /// What is known of the input without unpacking it.
@@ -219,6 +238,10 @@ impl<'a> Build<'a> {
             )
         })?;
         progress.package = Some(package.nvr.clone());
+        if self.request.only_source {
+            return Ok(());
+        }
+        for_this_target(Stage::Srpm, self.env.options, &package)?;
 
         let built = self.binaries(input, &package, &source_package);
         self.after_build(built.is_err());

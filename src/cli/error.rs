@@ -56,7 +56,13 @@ impl CliError {
         super::output::complain(self.render().trim_end());
     }
 
-    fn render(&self) -> String {
+    /// The error and its causes as one line.
+    pub(super) fn sentence(&self) -> String {
+        crate::causes::with_causes(self.error.as_ref())
+    }
+
+    /// The error as it is printed.
+    pub(super) fn render(&self) -> String {
         let mut text = format!("error: {}\n", plain(&self.error.to_string()));
         for line in self.snippet.iter().flat_map(|snippet| snippet.lines()) {
             text += &format!("  {}\n", plain(line));

@@ -9,7 +9,9 @@ mod doctor;
 mod error;
 mod limits;
 mod memory;
+mod node;
 mod node_config;
+mod node_control;
 mod output;
 mod root;
 mod sandbox_run;
@@ -18,6 +20,7 @@ mod signals;
 mod size;
 mod terminal;
 mod usage;
+mod work;
 
 use std::process::ExitCode;
 
@@ -58,6 +61,12 @@ fn run(args: &args::Args) -> Result<u8, CliError> {
         Command::Buildroot { command } => buildroot::run(command),
         Command::Config { command } => config::run(command),
         Command::ConfigCheck(args) => node_config::check(args),
+        Command::Run(args) => node::run(args),
+        Command::Status(args) => node_control::status(args),
+        Command::Tasks(args) => node_control::tasks(args),
+        Command::Logs(args) => node_control::logs(args),
+        Command::Cancel(args) => node_control::cancel(args),
+        Command::Work(args) => work::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Limits { command: LimitsCommand::Show(args) } => limits::show(args),
         Command::Usage(args) => usage::run(args),

@@ -20,7 +20,7 @@ pub(super) fn check(args: &NodeConfigCheck) -> Result<u8, CliError> {
 
 /// The config of this command line, or nothing if it has errors; all of them, and warnings, are
 /// printed.
-fn load(args: &NodeArgs) -> Option<Config> {
+pub(super) fn load(args: &NodeArgs) -> Option<Config> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let file = locate(args.config.as_deref(), home.as_deref());
     if args.verbose {

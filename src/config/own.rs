@@ -55,6 +55,12 @@ pub struct Own {
     pub ignore_missing_exclusions: bool,
     /// How often a task is built again after a failure of the infrastructure.
     pub infrastructure_retries: u64,
+    /// Seconds between two questions for a task when there was none.
+    pub poll_interval: u64,
+    /// Seconds between two messages about what is held.
+    pub ping_interval: u64,
+    /// Seconds after which a report is repeated whose answer got lost.
+    pub report_repeat: u64,
 }
 
 /// Reads the section; without one there are only defaults.
@@ -109,6 +115,9 @@ pub(super) fn read(
             .unwrap_or(BuildNetwork::Task),
         ignore_missing_exclusions: s.flag("ignore_missing_exclusions", problems).unwrap_or(false),
         infrastructure_retries: s.number("infrastructure_retries", 0, problems).unwrap_or(2),
+        poll_interval: s.number("poll_interval", 1, problems).unwrap_or(10),
+        ping_interval: s.number("ping_interval", 1, problems).unwrap_or(10),
+        report_repeat: s.number("report_repeat", 1, problems).unwrap_or(180),
     };
     section.end(Severity::Error, problems);
     own

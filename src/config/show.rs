@@ -62,6 +62,9 @@ impl Display for Config {
         line(f, "  private_networks", format_args!("[{}]", networks.join(", ")))?;
         line(f, "  ignore_missing_exclusions", own.ignore_missing_exclusions)?;
         line(f, "  infrastructure_retries", own.infrastructure_retries)?;
+        line(f, "  poll_interval", own.poll_interval)?;
+        line(f, "  ping_interval", own.ping_interval)?;
+        line(f, "  report_repeat", own.report_repeat)?;
         if own.limits.is_empty() {
             return line(f, "  limits", "{}");
         }

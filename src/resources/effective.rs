@@ -116,7 +116,10 @@ pub fn effective(
         (Some(class), _) => (class, "--class".to_owned()),
         (None, (class, pattern)) => (class, format!("the rule for packages {pattern}")),
     };
-    let line = ancestry(policy, class)?;
+    let mut line = ancestry(policy, class)?;
+    if let Some(first) = &policy.first {
+        line.insert(0, ("albs_node.limits", first));
+    }
     let retry = line.iter().find_map(|(_, class)| class.retry_after_oom);
     let allowed = line.iter().find_map(|(_, class)| class.allow.clone());
     let mut settings = BTreeMap::new();

@@ -169,6 +169,9 @@ pub struct Policy {
     /// Rules, the first that matches counts.
     #[serde(default, rename = "package")]
     pub packages: Vec<PackageRule>,
+    /// What goes before all classes.
+    #[serde(skip)]
+    first: Option<Class>,
 }
 
 /// A policy that cannot be used.
@@ -250,6 +253,17 @@ impl Policy {
     fn put(&mut self, over: Policy) {
         self.classes.extend(over.classes);
         self.packages = [over.packages, std::mem::take(&mut self.packages)].concat();
+    }
+
+    /// Puts limits before those of all classes, as the build node's config does.
+    pub fn put_first(&mut self, limits: BTreeMap<Resource, Amount>) {
+        self.first = Some(Class {
+            why: "the host's builds have these, whatever their class".to_owned(),
+            like: None,
+            retry_after_oom: None,
+            allow: None,
+            limits,
+        });
     }
 
     /// The class of a package, by the rules.

@@ -37,10 +37,10 @@ pub struct Server {
 pub enum Received {
     /// Nothing.
     Nothing,
-    /// A task.
-    Task(Box<Task>),
+    /// A task, and the text that it was read from.
+    Task(Box<Task>, Json),
     /// One that must be reported as failed, if it has a number.
-    Malformed(MalformedTask),
+    Malformed(MalformedTask, Json),
 }
 
 /// What became of a report.
@@ -136,8 +136,8 @@ impl Server {
         Ok(match json {
             Json::Null => Received::Nothing,
             json => match Task::from_json(&json) {
-                Ok(task) => Received::Task(Box::new(task)),
-                Err(malformed) => Received::Malformed(malformed),
+                Ok(task) => Received::Task(Box::new(task), json),
+                Err(malformed) => Received::Malformed(malformed, json),
             },
         })
     }

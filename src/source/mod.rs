@@ -1,11 +1,13 @@
 //! What is built: a source package, or a spec with its sources. Copied to a place that sandboxes
 //! can read; nothing of it is unpacked, expanded or executed here.
 
+mod arches;
 mod srpm;
 mod stage;
 
 use std::path::PathBuf;
 
+pub use arches::Arches;
 pub(crate) use srpm::is_plain;
 pub use srpm::{SourcePackage, SourcePackageError};
 pub use stage::{StageError, digest, stage};

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use nix::libc;
 use rpm::IndexTag;
 
+use super::arches::Arches;
+
 /// What is known of a source package from its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourcePackage {
@@ -17,6 +19,8 @@ pub struct SourcePackage {
     pub spec: String,
     /// What it requires, as rpmspec(8) lists it.
     pub requires: BTreeSet<String>,
+    /// Architectures that it is for.
+    pub arches: Arches,
 }
 
 /// A file that is not a usable source package.
@@ -119,6 +123,11 @@ impl SourcePackage {
             ),
             spec: (*spec).clone(),
             requires: metadata.get_requires().map_err(header)?.iter().map(requirement).collect(),
+            arches: Arches {
+                is_noarch: metadata.get_arch().is_ok_and(|arch| arch == "noarch"),
+                exclude: arches(&metadata, IndexTag::RPMTAG_EXCLUDEARCH).map_err(header)?,
+                exclusive: arches(&metadata, IndexTag::RPMTAG_EXCLUSIVEARCH).map_err(header)?,
+            },
         })
     }
 }
@@ -152,6 +161,13 @@ fn check_lengths(path: &Path) -> io::Result<()> {
         at = at.next_multiple_of(alignment);
     }
     Ok(())
+}
+
+fn arches(metadata: &rpm::PackageMetadata, tag: IndexTag) -> Result<Vec<String>, rpm::Error> {
+    match metadata.header.get_entry_data_as_string_array(tag) {
+        Err(rpm::Error::TagNotFound(_)) => Ok(Vec::new()),
+        found => Ok(found?.iter().map(|arch| (*arch).to_owned()).collect()),
+    }
 }
 
 /// `name >= version`.

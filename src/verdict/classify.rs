@@ -4,51 +4,12 @@ use nix::errno::Errno;
 use sandbox::spec::Limits;
 use sandbox::{Exit, Outcome};
 
+use super::patterns::{
+    CONFLICT, DISK_FULL, DISK_FULL_HINT, NO_PACKAGE, NO_REPOSITORY, NOT_FOR_THIS, NOT_TRUSTED,
+};
 use super::{Class, Failure, Stage, status};
 use crate::buildroot::disk::Size;
 use crate::run::bill::size as bytes;
-
-/// What the package manager and rpm say when the disk is full.
-const DISK_FULL: [&str; 5] = [
-    "No space left on device",
-    "more space needed on the",
-    "more space on the",
-    "more inodes on the",
-    "Disk quota exceeded",
-];
-const DISK_FULL_HINT: &str =
-    "free space where the store is, or choose another place with --store DIR";
-/// What dnf says when a package does not exist or cannot be installed.
-const NO_PACKAGE: [&str; 6] = [
-    "No matching package to install",
-    "Unable to find a match",
-    "No match for argument",
-    "No match for group package",
-    "nothing provides",
-    "Module or Group",
-];
-/// What dnf says when packages exist and cannot be installed, the reason included.
-const CONFLICT: [&str; 4] =
-    ["conflicting requests", "filtered out by", " conflicts with ", "cannot install both"];
-/// What dnf says of packages whose signature is missing or not by one of the config's keys.
-const NOT_TRUSTED: [&str; 6] = [
-    "Failing package is",
-    "GPG check FAILED",
-    "is not signed",
-    "not correct for this package",
-    "GPG key retrieval failed",
-    "Signature verification failed",
-];
-/// What dnf says when a repository does not answer.
-const NO_REPOSITORY: [&str; 7] = [
-    "Failed to download metadata",
-    "Cannot download",
-    "Cannot prepare internal mirrorlist",
-    "Curl error",
-    "Error downloading packages",
-    "Librepo error",
-    "repomd.xml",
-];
 
 /// How any command failed, as far as that does not depend on what it was; none if it ended by
 /// itself, with whatever status.
@@ -310,6 +271,13 @@ pub fn classify_rpmbuild(
     }
     let full_lines = matching(tail, &DISK_FULL);
     let full = !full_lines.is_empty();
+    let excluded = matching(tail, &NOT_FOR_THIS);
+    if let Some(line) = excluded.first() {
+        return Some(Failure {
+            evidence: vec![line.clone()],
+            ..Failure::excluded(stage, "the package", "this architecture", String::new())
+        });
+    }
     let (class, message) = match &section {
         _ if full => (Class::Resource, format!("{what} failed: the disk is full")),
         Some(section) => (Class::Package, format!("{what} failed in {section}")),

@@ -19,6 +19,7 @@ mod layers;
 mod left;
 mod limits;
 mod managers;
+mod node;
 mod oci;
 mod options;
 mod outcome;

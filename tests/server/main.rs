@@ -71,9 +71,9 @@ fn ask() -> GetTask {
 
 async fn taken(client: &Server) -> Option<Box<Task>> {
     match client.get_task(&ask()).await.unwrap() {
-        Received::Task(task) => Some(task),
+        Received::Task(task, _) => Some(task),
         Received::Nothing => None,
-        Received::Malformed(malformed) => panic!("{malformed}"),
+        Received::Malformed(malformed, _) => panic!("{malformed}"),
     }
 }
 
@@ -164,7 +164,7 @@ async fn poison_keeps_its_number() {
     poison["platform"] = json!([1]);
     server.add(poison);
     match client(&server).get_task(&ask()).await.unwrap() {
-        Received::Malformed(malformed) => {
+        Received::Malformed(malformed, _) => {
             assert_eq!(malformed.id, Some(7));
             assert_eq!(
                 malformed.to_string(),

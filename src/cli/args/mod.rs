@@ -12,7 +12,9 @@ pub(super) use buildroot::{
     BuildrootCommand, BuildrootExplain, BuildrootGc, BuildrootList, BuildrootVerify,
 };
 pub(super) use limits::{LimitArgs, LimitsCommand, LimitsShow, ResourceArgs, Usage};
-pub(super) use node::{ConfigCheck as NodeConfigCheck, NodeArgs};
+pub(super) use node::{
+    ConfigCheck as NodeConfigCheck, NodeArgs, NodeAsk, NodeCancel, NodeLogs, NodeStatus, Work,
+};
 
 use super::size;
 
@@ -49,6 +51,19 @@ pub(super) enum Command {
     /// Check the config of the build node, build_node.yml, and print what counts. Exit status 3 if
     /// the node could not start with it.
     ConfigCheck(NodeConfigCheck),
+    /// Be the build node: take tasks of albs-web-server, build them, upload and report.
+    Run(NodeArgs),
+    /// Show what the node does.
+    Status(NodeStatus),
+    /// List the tasks that the node holds.
+    Tasks(NodeAsk),
+    /// Print the log of a task that the node holds.
+    Logs(NodeLogs),
+    /// End a task that the node holds; it is reported as failed.
+    Cancel(NodeCancel),
+    /// Build one task of the node's outbox.
+    #[command(hide = true)]
+    Work(Work),
     /// Look at what of this host matters for builds, and how to get what is missing. Exit status 1
     /// if nothing can be built.
     Doctor(Doctor),
@@ -121,6 +136,9 @@ pub(super) struct Build {
     /// Directory with the sources of the spec file.
     #[arg(long, value_name = "DIR", requires = "spec")]
     pub(super) sources: Option<PathBuf>,
+    /// Make the source package only.
+    #[arg(long)]
+    pub(super) only_source: bool,
     /// Print what would be done as JSON, and do nothing.
     #[arg(long)]
     pub(super) plan: bool,

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use crate::config::Flags;
 
 /// The options of the Python build node.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub(in crate::cli) struct NodeArgs {
     /// The config [default: ~/.config/castor/build_node.yml, if it exists].
     #[arg(short, long, value_name = "FILE")]
@@ -47,4 +47,58 @@ impl NodeArgs {
 pub(in crate::cli) struct ConfigCheck {
     #[command(flatten)]
     pub(in crate::cli) node: NodeArgs,
+}
+
+/// How a running node is found.
+#[derive(Debug, ClapArgs)]
+pub(in crate::cli) struct NodeAsk {
+    /// The config of the node, which says where its socket is.
+    #[arg(short, long, value_name = "FILE")]
+    pub(in crate::cli) config: Option<PathBuf>,
+    /// The socket of the node, in place of control_socket.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) socket: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(in crate::cli) struct NodeStatus {
+    #[command(flatten)]
+    pub(in crate::cli) node: NodeAsk,
+    /// Show it again every second.
+    #[arg(long)]
+    pub(in crate::cli) watch: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(in crate::cli) struct NodeLogs {
+    #[command(flatten)]
+    pub(in crate::cli) node: NodeAsk,
+    /// Go on as the log grows, until the task is gone.
+    #[arg(short, long)]
+    pub(in crate::cli) follow: bool,
+    /// Number of the task.
+    #[arg(value_name = "TASK")]
+    pub(in crate::cli) task: i64,
+    /// The log: task, build, root, state, worker.
+    #[arg(value_name = "LOG", default_value = "task")]
+    pub(in crate::cli) log: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(in crate::cli) struct NodeCancel {
+    #[command(flatten)]
+    pub(in crate::cli) node: NodeAsk,
+    /// Number of the task.
+    #[arg(value_name = "TASK")]
+    pub(in crate::cli) task: i64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(in crate::cli) struct Work {
+    /// The task's directory.
+    #[arg(value_name = "DIR")]
+    pub(in crate::cli) directory: PathBuf,
 }

@@ -1,0 +1,281 @@
+//! `albs-node work DIR`: builds one task of the node's outbox, from its directory to `done.json`.
+//!
+//! A process of its own: what takes it down takes nothing else down, and it goes on while the node
+//! is replaced.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use super::args::{Common, ConfigSource, StoreArgs, Work};
+use super::error::CliError;
+use super::setup::{Setup, StoreUse};
+use super::signals;
+use crate::build::outcome::BuildOutcome;
+use crate::build::{self, BuildRequest};
+use crate::node::done::{Done, Reason};
+use crate::node::gather::{self, Timed};
+use crate::node::settings::Settings;
+use crate::node::story;
+use crate::node::worker::{BUSY, CONFIG, DOING, Doing, Lock, RESULT};
+use crate::resources::{HostSize, Policy, Resource, effective};
+use crate::run::{Cancel, Event, Logs, ResultDir, Sink};
+use crate::source::Source;
+use crate::task::{Task, TaskConfig};
+use crate::verdict::{Failure, Stage, status};
+
+/// What a task has come to.
+struct Ended {
+    failure: Option<Failure>,
+    outcome: Option<BuildOutcome>,
+    commit: Option<String>,
+}
+
+pub(super) fn run(args: &Work) -> Result<u8, CliError> {
+    let directory = &args.directory;
+    let generic = |error: std::io::Error| {
+        let message = format!("cannot work in {}: {error}", directory.display());
+        CliError::new(status::GENERIC, message, None)
+    };
+    let Some(_lock) = Lock::take(directory).map_err(generic)? else {
+        return Ok(BUSY as u8);
+    };
+    let settings = Settings::read(directory).map_err(generic)?;
+    let json = fs::read(directory.join("task.json")).map_err(generic)?;
+    let json = serde_json::from_slice(&json).map_err(|error| generic(error.into()))?;
+    // The node has read it before.
+    let task = Task::from_json(&json)
+        .map_err(|malformed| CliError::new(status::GENERIC, malformed, None))?;
+    // What an earlier worker has left is of no use.
+    for name in [RESULT, "upload", "sources"] {
+        match fs::remove_dir_all(directory.join(name)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            result => result.map_err(generic)?,
+        }
+    }
+    let times = Times::default();
+    let mut notes = Vec::new();
+    let done = match work(directory, &task, &settings, &times) {
+        Ok(ended) => finish(directory, &task, ended, &times, &mut notes),
+        Err(error) => early(directory, &task, &error, &times, &mut notes),
+    };
+    for note in notes {
+        story::add(directory, &note);
+    }
+    done.write(directory).map_err(generic)?;
+    Ok(0)
+}
+
+/// Stages and their times, from the events.
+#[derive(Debug, Clone, Default)]
+struct Times(Arc<Mutex<Vec<Timed>>>);
+
+impl Times {
+    fn add(&self, name: &str, start: Timestamp, end: Timestamp) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.push(Timed { name: name.to_owned(), start, end });
+    }
+
+    fn all(&self) -> Vec<Timed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn work(
+    directory: &Path,
+    task: &Task,
+    settings: &Settings,
+    times: &Times,
+) -> Result<Ended, CliError> {
+    let broken = |message: String| CliError::new(status::CONFIG, message, None);
+    let config = TaskConfig::new(task, &settings.base_arch)
+        .map_err(|error| broken(format!("the task's config cannot be made: {error}")))?;
+    let place = directory.join(gather::CONFIG);
+    fs::write(&place, config.text())
+        .map_err(|error| broken(format!("cannot write {}: {error}", place.display())))?;
+    let mut config_opts = Vec::new();
+    if !settings.build_network {
+        config_opts.push(("rpmbuild_networking".to_owned(), "False".to_owned()));
+    }
+    let common = Common {
+        source: ConfigSource { config: place.display().to_string(), configdir: None, config_opts },
+        arch: None,
+        forcearch: None,
+        store: StoreArgs { store: Some(settings.store.clone()) },
+        verbose: false,
+        quiet: false,
+        json: false,
+    };
+    let cancel = Cancel::default();
+    let _signals = signals::cancel(cancel.clone());
+    let setup = Setup::new(&common, StoreUse::Make)?;
+    let resultdir = directory.join(RESULT);
+    let results = ResultDir::open(&resultdir)
+        .map_err(|error| broken(format!("cannot use {}: {error}", resultdir.display())))?;
+    let sink = sink(directory, times.clone());
+
+    let source = source_of(directory, task)?;
+    let package = build::inspect(&source).ok().map(|input| input.package);
+    let limits = |error| CliError::new(status::CONFIG, error, None);
+    let mut policy = Policy::load(&settings.policies.join("resources.toml")).map_err(limits)?;
+    policy.put_first(settings.amounts().into_iter().collect());
+    let size = HostSize::probe(settings.slots, setup.store().path());
+    let resources = effective(&policy, &size, None, package.as_deref(), &[]).map_err(limits)?;
+    let request = BuildRequest {
+        source,
+        resultdir: resultdir.clone(),
+        defines: Vec::new(),
+        network: setup.options.has_network(),
+        only_source: task.arch == "src",
+        resources,
+    };
+    let logs = Logs::create(&results, request.resources.number(Resource::Log))
+        .map_err(|error| broken(format!("cannot use {}: {error}", resultdir.display())))?;
+    let limits = request.resources.limits();
+    let runner = setup.runner(&limits, cancel, sink, logs);
+    let (outcome, failure) = build::run(&setup.env(&runner, &limits), &request, &results);
+    drop(runner);
+    Ok(Ended { failure, outcome: Some(outcome), commit: None })
+}
+
+/// Events become the story, the times, and what `status` shows.
+fn sink(directory: &Path, times: Times) -> Sink {
+    let directory: PathBuf = directory.to_owned();
+    let state = Mutex::new((Timestamp::now(), 0, 0));
+    Sink::new(move |event| {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::StageStarted { stage, what } => {
+                state.0 = Timestamp::now();
+                story::add(&directory, &format!("{stage}: {what}"));
+                let doing = Doing {
+                    stage: stage.as_str().to_owned(),
+                    since: state.0,
+                    cpu_us: state.1,
+                    memory_peak_bytes: state.2,
+                };
+                if let Ok(text) = serde_json::to_vec(&doing) {
+                    let aside = directory.join(".doing");
+                    // Only `status` shows it.
+                    let _ = fs::write(&aside, text)
+                        .and_then(|()| fs::rename(&aside, directory.join(DOING)));
+                }
+            }
+            Event::Note { stage, text } => story::add(&directory, &format!("{stage}: {text}")),
+            Event::Line { .. } => {}
+            Event::StageFinished { stage, seconds, usage, success } => {
+                times.add(stage.as_str(), state.0, Timestamp::now());
+                state.1 += usage.cpu_user_us + usage.cpu_system_us;
+                state.2 = usage.memory_peak_bytes.unwrap_or(0).max(state.2);
+                let how = if *success { "done" } else { "failed" };
+                let cost = super::output::cost(usage);
+                story::add(&directory, &format!("{stage}: {how} in {seconds:.1} s ({cost})"));
+            }
+        }
+    })
+}
+
+/// A task whose build has run.
+fn finish(
+    directory: &Path,
+    task: &Task,
+    ended: Ended,
+    times: &Times,
+    notes: &mut Vec<String>,
+) -> Done {
+    let failure = ended.failure;
+    if let Some(failure) = failure {
+        let reason = gather::reason(&failure);
+        let status = gather::status(Some(&failure));
+        stderr(directory, &CliError::from(failure));
+        return failed(directory, task, status, reason, ended.outcome.as_ref(), times, notes);
+    }
+    let outcome = ended.outcome.as_ref();
+    match gather::files(directory, task, outcome, notes) {
+        Ok(files) => Done {
+            status: crate::task::Status::Done,
+            reason: None,
+            files,
+            stats: gather::stats(&times.all(), outcome.map_or(&[], |outcome| &outcome.stages)),
+            git_commit_hash: ended.commit.or_else(|| task.source.git_commit_hash.clone()),
+        },
+        Err(error) => {
+            let reason = Reason {
+                phase: Stage::Collect.as_str().to_owned(),
+                class: "infrastructure".to_owned(),
+                message: format!("a package cannot be read again: {error}"),
+                evidence: None,
+                retryable: true,
+            };
+            let status = crate::task::Status::Failed;
+            failed(directory, task, status, reason, None, times, notes)
+        }
+    }
+}
+
+/// A task whose build could not begin.
+fn early(
+    directory: &Path,
+    task: &Task,
+    error: &CliError,
+    times: &Times,
+    notes: &mut Vec<String>,
+) -> Done {
+    stderr(directory, error);
+    let is_config = [status::CONFIG, status::ARCHITECTURE, status::COMMAND_LINE];
+    let phase = if is_config.contains(&error.status()) { CONFIG } else { "setup" };
+    let reason = Reason {
+        phase: phase.to_owned(),
+        class: "infrastructure".to_owned(),
+        message: error.sentence(),
+        evidence: None,
+        retryable: phase == "setup",
+    };
+    failed(directory, task, crate::task::Status::Failed, reason, None, times, notes)
+}
+
+fn failed(
+    directory: &Path,
+    task: &Task,
+    status: crate::task::Status,
+    reason: Reason,
+    outcome: Option<&BuildOutcome>,
+    times: &Times,
+    notes: &mut Vec<String>,
+) -> Done {
+    // Packages of a build that failed are nobody's.
+    let outcome_without =
+        outcome.map(|outcome| BuildOutcome { artifacts: Vec::new(), ..outcome.clone() });
+    let files = gather::files(directory, task, outcome_without.as_ref(), notes).unwrap_or_default();
+    Done {
+        status,
+        reason: Some(reason),
+        files,
+        stats: gather::stats(&times.all(), outcome.map_or(&[], |outcome| &outcome.stages)),
+        git_commit_hash: task.source.git_commit_hash.clone(),
+    }
+}
+
+/// What a user of `build` would have seen.
+fn stderr(directory: &Path, error: &CliError) {
+    let _ = fs::write(directory.join(gather::STDERR), error.render());
+    error.print();
+}
+
+/// Where the task's source is.
+fn source_of(directory: &Path, task: &Task) -> Result<Source, CliError> {
+    let url = task.built_srpm_url.as_deref().unwrap_or(&task.source.url);
+    let name = url.rsplit('/').next().unwrap_or_default();
+    let sources = directory.join("sources");
+    let fetch = || -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>> {
+        fs::create_dir_all(&sources)?;
+        crate::http::install_provider();
+        let client = reqwest::blocking::Client::new();
+        let body = client.get(url).send()?.error_for_status()?.bytes()?;
+        fs::write(sources.join(name), body)?;
+        Ok(sources.join(name))
+    };
+    fetch().map(Source::Srpm).map_err(|error| CliError::new(status::SOURCE_PACKAGE, error, None))
+}
