@@ -200,6 +200,7 @@ fn finish(
             files,
             stats: gather::stats(&times.all(), outcome.map_or(&[], |outcome| &outcome.stages)),
             git_commit_hash: ended.commit.or_else(|| task.source.git_commit_hash.clone()),
+            bill: gather::bill(&times.all(), outcome),
         },
         Err(error) => {
             let reason = Reason {
@@ -255,6 +256,7 @@ fn failed(
         files,
         stats: gather::stats(&times.all(), outcome.map_or(&[], |outcome| &outcome.stages)),
         git_commit_hash: task.source.git_commit_hash.clone(),
+        bill: gather::bill(&times.all(), outcome),
     }
 }
 

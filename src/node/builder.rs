@@ -6,7 +6,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -85,7 +84,7 @@ pub(super) async fn build(node: &Node, held: &Arc<Held>) -> Result<(), Stopped> 
             }
             Verdict::Later => return Err(Stopped),
             Verdict::Again(why) => {
-                node.counts.again.fetch_add(1, Ordering::Relaxed);
+                node.metrics.again.inc();
                 let wait =
                     PAUSE.mul_f64(0.5 + fastrand::f64()) * 2u32.pow(progress.failures as u32);
                 let told = format!("it is built again in {} s: {why}", wait.as_secs());

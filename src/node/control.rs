@@ -4,7 +4,6 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::journal::Upload;
 use super::tell::{Level, tell, time};
 use super::worker::{DOING, Doing};
 use super::{Held, Node, Stop};
+use crate::task::Status;
 
 /// Bytes of a request.
 const MOST: u64 = 64 << 10;
@@ -140,8 +140,7 @@ pub(crate) fn status(node: &Node) -> Json {
     let current = node.current();
     let held: Vec<Arc<Held>> = node.tasks().values().cloned().collect();
     let tasks: Vec<Json> = held.iter().map(|held| task(held)).collect();
-    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    let counts = &node.counts;
+    let metrics = &node.metrics;
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
@@ -156,12 +155,12 @@ pub(crate) fn status(node: &Node) -> Json {
         "not_taking": *node.refusal.lock().unwrap_or_else(PoisonError::into_inner),
         "slots": { "all": current.config.threads_count, "free": node.free_slots() },
         "counts": {
-            "taken": count(&counts.taken),
-            "done": count(&counts.done),
-            "failed": count(&counts.failed),
-            "excluded": count(&counts.excluded),
-            "again": count(&counts.again),
-            "uploaded_bytes": count(&counts.uploaded_bytes),
+            "taken": metrics.taken.get(),
+            "done": metrics.of_status(Status::Done),
+            "failed": metrics.of_status(Status::Failed),
+            "excluded": metrics.of_status(Status::Excluded),
+            "again": metrics.again.get(),
+            "uploaded_bytes": metrics.uploaded_bytes.get(),
         },
         "tasks": tasks,
     })

@@ -46,7 +46,7 @@ async fn all(node: &Node, held: &Arc<Held>) {
     upload(node, held).await;
     let status = tell_server(node, held).await;
     surely(held, &Entry::Reported { at: Timestamp::now() }).await;
-    node.counts.reported(status);
+    node.metrics.reported(status, &held.kept.progress());
     node.tasks().remove(&held.kept.id);
     if let Err(error) = tokio::task::block_in_place(|| node.outbox.remove(&held.kept)) {
         tell(Level::Warning, with_causes(&error));
@@ -95,14 +95,12 @@ async fn upload_one(node: &Node, held: &Held, file: &DoneFile, resume: Option<St
                 let entry = Entry::Ended { name: name() };
                 let _ = tokio::task::block_in_place(|| held.kept.note(&entry));
             }
-            Step::Failed { error, wait } => tell(
-                Level::Warning,
-                format_args!(
-                    "task {id}: {}; the next try is in {:.0} s",
-                    with_causes(error),
-                    wait.as_secs_f64()
-                ),
-            ),
+            Step::Failed { error, wait } => {
+                node.metrics.upload_retries.inc();
+                let (why, wait) = (with_causes(error), wait.as_secs_f64());
+                let told = format!("task {id}: {why}; the next try is in {wait:.0} s");
+                tell(Level::Warning, told);
+            }
         };
         let current = node.current();
         let upload = current.pulp.upload(&wanted, &Backoff::UPLOAD, &journal);
@@ -116,7 +114,7 @@ async fn upload_one(node: &Node, held: &Held, file: &DoneFile, resume: Option<St
         let error = match result {
             Ok(uploaded) => {
                 if !uploaded.was_there {
-                    node.counts.uploaded_bytes.fetch_add(file.bytes, Ordering::Relaxed);
+                    node.metrics.uploaded_bytes.inc_by(file.bytes);
                 }
                 let at = Timestamp::now();
                 let entry = Entry::Uploaded { at, name: name(), href: uploaded.href };

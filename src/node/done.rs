@@ -1,5 +1,6 @@
 //! What a worker leaves of a task: `done.json`, written once, at its end.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,22 @@ pub struct Done {
     pub stats: Stats,
     /// The commit that the sources are of.
     pub git_commit_hash: Option<String>,
+    /// What it took, for the node's metrics.
+    #[serde(default)]
+    pub bill: Bill,
+}
+
+/// What a task took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bill {
+    /// Seconds of each stage.
+    pub stages: BTreeMap<String, f64>,
+    /// Processor time, in µs.
+    pub cpu_us: u64,
+    /// Bytes written to disks.
+    pub io_write_bytes: u64,
+    /// Whether the buildroot was there before, if it came so far.
+    pub root_reused: Option<bool>,
 }
 
 /// Why a task was not done.
@@ -64,6 +81,7 @@ impl Default for Done {
             files: Vec::new(),
             stats: Stats::default(),
             git_commit_hash: None,
+            bill: Bill::default(),
         }
     }
 }

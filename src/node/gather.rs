@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::done::{Done, DoneFile, Reason};
+use super::done::{Bill, DoneFile, Reason};
 use super::worker::{RESULT, compressed, file};
 use crate::build::outcome::BuildOutcome;
 use crate::causes::with_causes;
@@ -165,15 +165,19 @@ fn below(directory: &Path, found: &mut Vec<PathBuf>, depth: usize) {
     }
 }
 
-/// A task that failed before its build began.
-pub fn failed_early(failure: &Failure, files: Vec<DoneFile>, stats: Stats) -> Done {
-    Done {
-        status: status(Some(failure)),
-        reason: Some(reason(failure)),
-        files,
-        stats,
-        git_commit_hash: None,
+/// What a task took.
+pub fn bill(times: &[Timed], outcome: Option<&BuildOutcome>) -> Bill {
+    let mut bill = Bill::default();
+    for timed in times {
+        let took = timed.end.duration_since(timed.start).as_secs_f64();
+        *bill.stages.entry(timed.name.clone()).or_default() += took;
     }
+    if let Some(outcome) = outcome {
+        bill.cpu_us = outcome.usage.cpu_user_us + outcome.usage.cpu_system_us;
+        bill.io_write_bytes = outcome.usage.io_write_bytes.unwrap_or(0);
+        bill.root_reused = outcome.buildroot.as_ref().map(|root| root.reused);
+    }
+    bill
 }
 
 #[cfg(test)]

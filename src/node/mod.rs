@@ -20,9 +20,11 @@ mod exclusions;
 pub mod gather;
 mod heartbeat;
 mod journal;
+mod metrics;
 mod outbox;
 mod poll;
 mod report;
+mod service;
 pub mod settings;
 pub mod story;
 mod tell;
@@ -30,7 +32,7 @@ pub mod worker;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -39,9 +41,9 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::resources::{HostSize, Policy, Resource};
 use crate::server::{Server, ServerError};
-use crate::task::Status;
 use crate::upload::{Pulp, PulpOptions, UploadError};
 pub use control::{Request, ask};
+use metrics::Metrics;
 pub use outbox::{HeldTask, Outbox, OutboxError};
 pub use tell::{Level, tell};
 
@@ -82,6 +84,9 @@ pub enum NodeError {
     /// The control socket.
     #[error("cannot listen at {}", .0.display())]
     Control(PathBuf, #[source] std::io::Error),
+    /// The address for metrics.
+    #[error("cannot serve metrics at {0}")]
+    Metrics(std::net::SocketAddr, #[source] std::io::Error),
     /// Resource classes.
     #[error("the limits of builds are not usable")]
     Limits(#[from] crate::resources::ResourceError),
@@ -105,28 +110,6 @@ impl Current {
             memory_limit: effective.number(Resource::Memory),
             config,
         })
-    }
-}
-
-/// Counters of a node's life.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) taken: AtomicU64,
-    pub(crate) done: AtomicU64,
-    pub(crate) failed: AtomicU64,
-    pub(crate) excluded: AtomicU64,
-    pub(crate) again: AtomicU64,
-    pub(crate) uploaded_bytes: AtomicU64,
-}
-
-impl Counts {
-    fn reported(&self, status: Status) {
-        let counter = match status {
-            Status::Done => &self.done,
-            Status::Failed => &self.failed,
-            Status::Excluded => &self.excluded,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -186,7 +169,7 @@ pub struct Node {
     held: Mutex<BTreeMap<i64, Arc<Held>>>,
     stop: watch::Sender<Stop>,
     carried: Mutex<JoinSet<()>>,
-    pub(crate) counts: Counts,
+    pub(crate) metrics: Metrics,
     pub(crate) started: jiff::Timestamp,
     /// Why no task is taken, for `status`.
     pub(crate) refusal: Mutex<Option<String>>,
@@ -209,7 +192,7 @@ impl Node {
             held: Mutex::default(),
             stop: watch::Sender::new(Stop::No),
             carried: Mutex::new(JoinSet::new()),
-            counts: Counts::default(),
+            metrics: Metrics::default(),
             started: jiff::Timestamp::now(),
             refusal: Mutex::new(None),
         }))
@@ -225,13 +208,22 @@ impl Node {
         let socket = self.current().config.own.control_socket.clone();
         let listener =
             control::listen(&socket).map_err(|error| NodeError::Control(socket.clone(), error))?;
-        let control = tokio::spawn(control::serve(self.clone(), listener));
+        let mut services = JoinSet::new();
+        services.spawn(control::serve(self.clone(), listener));
+        if let Some(address) = self.current().config.own.metrics_address {
+            let listener = metrics::listen(address)
+                .await
+                .map_err(|error| NodeError::Metrics(address, error))?;
+            services.spawn(metrics::serve(self.clone(), listener));
+        }
         self.take_up()?;
-        let heartbeat = tokio::spawn(heartbeat::run(self.clone()));
+        services.spawn(heartbeat::run(self.clone()));
+        services.spawn(service::watch(self.clone()));
+        service::ready();
         poll::run(self).await;
+        service::stopping();
         self.carried_to_the_end().await;
-        heartbeat.abort();
-        control.abort();
+        services.shutdown().await;
         let _ = std::fs::remove_file(&socket);
         Ok(self.tasks().len())
     }

@@ -1,7 +1,6 @@
 //! Asking for tasks, as long as slots are free and the host has room.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -131,7 +130,7 @@ async fn keep(node: &Arc<Node>, id: i64, json: &Json, slot: tokio::sync::OwnedSe
     loop {
         match tokio::task::block_in_place(|| node.outbox.add(id, json)) {
             Ok(Some(kept)) => {
-                node.counts.taken.fetch_add(1, Ordering::Relaxed);
+                node.metrics.taken.inc();
                 return node.carry(kept, Some(slot));
             }
             Ok(None) => {

@@ -1,11 +1,14 @@
 //! What happens when things end at the wrong moment.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value as Json;
 
-use super::harness::{NodeCase, wait_for};
+use super::harness::{NodeCase, names, wait_for};
+use super::relay::Relay;
 use super::web_server::{Fault, Options, TaskState};
 
 fn arch() -> String {
@@ -117,4 +120,183 @@ fn answers_that_get_lost() {
     };
     assert!(!calls[reported.unwrap()..].iter().any(names_it), "{calls:#?}");
     running.finish();
+}
+
+/// A wire to Pulp that is cut again and again, until this value is gone.
+struct Frail {
+    url: String,
+    ends: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Frail {
+    fn new(to: &str) -> Frail {
+        let to = to.trim_start_matches("http://").to_owned();
+        let ends = Arc::new(AtomicBool::new(false));
+        let (tell, told) = std::sync::mpsc::channel();
+        let over = ends.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let relay = Relay::start(to).await;
+                tell.send(relay.url()).unwrap();
+                while !over.load(Ordering::Relaxed) {
+                    relay.cut_after(fastrand::u64(0..200_000));
+                    let _ = tokio::time::timeout(Duration::from_secs(2), relay.is_cut()).await;
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..300))).await;
+                    relay.mend();
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..2000))).await;
+                }
+                // What is under way passes now.
+                relay.mend();
+                tokio::time::sleep(Duration::from_secs(600)).await;
+            });
+        });
+        let url = told.recv().unwrap();
+        Frail { url, ends, thread: Some(thread) }
+    }
+
+    /// It holds from now on.
+    fn mend(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        drop(self.thread.take());
+    }
+}
+
+/// One thing that goes wrong with the server.
+fn fault() -> (&'static str, Fault) {
+    let call = ["get_task", "build_done", "ping"][fastrand::usize(0..3)];
+    let fault = match fastrand::u8(0..6) {
+        0 => Fault::page(502, "Bad Gateway"),
+        1 => Fault::page(500, "x"),
+        2 => Fault::CutBefore,
+        3 => Fault::Late(Duration::from_millis(fastrand::u64(0..1500))),
+        4 if call != "get_task" => Fault::HalfAnswer,
+        // The server gives such a task out again, after a long silence.
+        _ if call == "get_task" => Fault::page(504, "Gateway Time-out"),
+        _ => Fault::CutAfter,
+    };
+    (call, fault)
+}
+
+#[test]
+fn kills_at_any_instant_lose_nothing() {
+    const TASKS: i64 = 8;
+    let kills = std::env::var("ALBS_NODE_KILLS").ok().and_then(|text| text.parse().ok());
+    let kills: u64 = kills.unwrap_or(10);
+    let Some(node) = NodeCase::new("node-chaos", OWN, options()) else { return };
+    let mut wire = Frail::new(node.pulp_host());
+    node.configure_with(OWN, 4, &wire.url);
+    for id in 1..=TASKS {
+        let name = format!("chaos-{id}");
+        let url = node.srpm(&name, &slow(fastrand::u32(0..3)));
+        node.server.add(node.task(id, &arch(), &url));
+    }
+    for kill in 1..=kills {
+        for _ in 0..fastrand::u8(0..3) {
+            let (call, fault) = fault();
+            node.server.fail(call, fault);
+        }
+        let running = node.start();
+        std::thread::sleep(Duration::from_millis(fastrand::u64(10..4000)));
+        let power_fails = fastrand::bool();
+        let workers = if power_fails { workers(&node) } else { Vec::new() };
+        running.kill();
+        for worker in workers {
+            // It may just have ended.
+            let _ = nix::sys::signal::kill(worker, Signal::SIGKILL);
+        }
+        let over = (1..=TASKS).filter(|id| matches!(node.server.task(*id), TaskState::Over(_)));
+        if over.count() as i64 == TASKS {
+            eprintln!("all is over after {kill} kills");
+            break;
+        }
+    }
+    wire.mend();
+    let running = node.start();
+    for id in 1..=TASKS {
+        let report = node.report(id);
+        assert_eq!(report["status"], "done", "{report:#} {}", node.log());
+        let names = names(&report);
+        let packages = [format!("chaos-{id}-1-1.src.rpm"), format!("chaos-{id}-1-1.noarch.rpm")];
+        assert!(packages.iter().all(|name| names.contains(name)), "{names:?}");
+        node.is_in_pulp(&report);
+        let starts: u64 = starts(&report).parse().unwrap();
+        assert!(starts <= kills + 1, "task {id} was begun {starts} times");
+    }
+    running.finish();
+    let given = node.server.calls().iter().filter(|call| call.name == "build_done").count();
+    eprintln!("{given} reports for {TASKS} tasks");
+    // What killed workers have left is removed by those that come after.
+    let cleaned = node.case.run(&["buildroot", "gc", "--max-age", "1000d"]);
+    assert_eq!(cleaned.status, 0, "{cleaned:?}");
+
+    node.case.no_process_left_soon();
+}
+
+/// Processes of the running workers.
+fn workers(node: &NodeCase) -> Vec<nix::unistd::Pid> {
+    let outbox = std::fs::read_dir(node.outbox()).into_iter().flatten().flatten();
+    let pid = |entry: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(entry.path().join("worker.lock")).ok()?;
+        let pid: i32 = text.trim().parse().ok()?;
+        // Numbers of processes that are long gone are in such files, too.
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        (line.contains("\0work\0") && line.contains("node-chaos"))
+            .then_some(nix::unistd::Pid::from_raw(pid))
+    };
+    outbox.filter_map(pid).collect()
+}
+
+#[test]
+fn many_tasks_need_no_more_than_few() {
+    let tasks = std::env::var("ALBS_NODE_SOAK").ok().and_then(|text| text.parse().ok());
+    let tasks: i64 = tasks.unwrap_or(40);
+    let Some(node) = NodeCase::new("node-soak", OWN, options()) else { return };
+    node.configure(OWN, 4);
+    let url = node.srpm("soak", "BuildArch: noarch\n%description\n.\n");
+    for id in 1..=tasks {
+        node.server.add(node.task(id, &arch(), &url));
+    }
+    let started = std::time::Instant::now();
+    let running = node.start();
+    let mut seen = Vec::new();
+    let mut reported = Vec::new();
+    loop {
+        let over = (1..=tasks).filter(|id| matches!(node.server.task(*id), TaskState::Over(_)));
+        let over = over.count();
+        while reported.len() < over {
+            reported.push(started.elapsed().as_secs_f64());
+        }
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let memory: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", running.pid())).unwrap().count();
+        seen.push((over, memory, descriptors));
+        if over as i64 == tasks {
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(3600), "{}", node.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    running.finish();
+    let most = |part: &[(usize, u64, usize)]| {
+        (
+            part.iter().map(|seen| seen.1).max().unwrap(),
+            part.iter().map(|seen| seen.2).max().unwrap(),
+        )
+    };
+    let (first, last) = (most(&seen[..seen.len() / 2]), most(&seen[seen.len() / 2..]));
+    let rate = |part: &[f64]| part.len() as f64 / (part[part.len() - 1] - part[0]);
+    let part = reported.len() / 5;
+    let rates = [rate(&reported[part..2 * part]), rate(&reported[reported.len() - part..])];
+    eprintln!(
+        "{tasks} tasks in {:.0} s; KiB and descriptors of the first half {first:?}, of the second \
+         {last:?}; tasks a second of the second fifth {:.2}, of the last {:.2}",
+        started.elapsed().as_secs_f64(),
+        rates[0],
+        rates[1]
+    );
+    assert!(last.0 < first.0 + first.0 / 10 + 2048, "memory grows: {first:?}, {last:?} KiB");
+    assert!(last.1 <= first.1 + 8, "descriptors leak: {first:?}, {last:?}");
 }

@@ -95,6 +95,16 @@ impl NodeCase {
 
     /// Writes the config.
     pub(super) fn configure(&self, own: &str, threads: u32) {
+        self.configure_with(own, threads, &self.pulp.host);
+    }
+
+    /// Pulp's address.
+    pub(super) fn pulp_host(&self) -> &str {
+        &self.pulp.host
+    }
+
+    /// Writes the config, with Pulp at another address.
+    pub(super) fn configure_with(&self, own: &str, threads: u32, pulp_host: &str) {
         let text = format!(
             "master_url: {}\njwt_token: {TOKEN}\nthreads_count: {threads}\nworking_dir: {}\n\
              maintenance_mode_file: {}\npulp_host: {}\npulp_user: {}\npulp_password: {}\n\
@@ -105,11 +115,11 @@ impl NodeCase {
             self.server.master_url(),
             self.directory.display(),
             self.maintenance().display(),
-            self.pulp.host,
+            pulp_host,
             self.pulp.user,
             self.pulp.password,
             self.server.exclusions_url(),
-            shared(&self.case).store.display(),
+            self.store().display(),
             self.socket().display(),
         );
         self.case.file("build_node.yml", text.as_bytes());
@@ -118,6 +128,10 @@ impl NodeCase {
 
     pub(super) fn config(&self) -> PathBuf {
         self.case.dir.join("build_node.yml")
+    }
+
+    pub(super) fn store(&self) -> &Path {
+        &shared(&self.case).store
     }
 
     pub(super) fn maintenance(&self) -> PathBuf {
@@ -130,11 +144,17 @@ impl NodeCase {
 
     /// Starts the node.
     pub(super) fn start(&self) -> Running<'_> {
+        self.start_with(&[])
+    }
+
+    /// Starts the node with more in its environment.
+    pub(super) fn start_with(&self, environment: &[(&str, &str)]) -> Running<'_> {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let child = Command::new(self.program())
             .args(["run", "-c"])
             .arg(self.config())
             .env_remove("JOURNAL_STREAM")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

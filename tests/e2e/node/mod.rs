@@ -2,9 +2,10 @@
 
 mod chaos;
 mod harness;
+#[path = "../../pulp/relay.rs"]
+mod relay;
 mod service;
 mod tasks;
 
-#[expect(dead_code, reason = "not every test orders every fault")]
 #[path = "../../server/web_server/mod.rs"]
 mod web_server;

@@ -1,6 +1,7 @@
 //! The node as a service: when it takes no task, and its config.
 
 use std::fs;
+use std::io::{Read, Write};
 
 use nix::sys::signal::Signal;
 
@@ -50,6 +51,65 @@ fn while_there_is_a_reason_no_task_is_taken() {
     let lines = |text: &str| node.log().lines().filter(|line| line.contains(text)).count();
     assert_eq!(lines("and free_disk is"), 1, "{}", node.log());
     running.finish();
+}
+
+/// What an address answers: the head, and the body.
+fn get(port: u16, path: &str) -> (String, String) {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+#[test]
+fn systemd_and_prometheus_are_told() {
+    let Some(node) = NodeCase::new("node-service", "", Options::default()) else { return };
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    node.configure(&format!("  metrics_address: 127.0.0.1:{port}\n"), 2);
+    let url = node.srpm("small", SMALL);
+    node.server.add(node.task(1, &arch(), &url));
+    let socket = node.case.dir.join("notify.sock");
+    let systemd = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    systemd.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let socket = socket.display().to_string();
+    let running = node.start_with(&[("NOTIFY_SOCKET", &socket), ("WATCHDOG_USEC", "400000")]);
+    let until = |text: &str| {
+        let mut buffer = [0; 1024];
+        loop {
+            let count = systemd.recv(&mut buffer).unwrap();
+            let said = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            if said.contains(text) {
+                return said;
+            }
+        }
+    };
+    until("READY=1");
+    let said = until("WATCHDOG=1");
+    assert!(said.contains("of 2 slots build"), "{said}");
+    assert_eq!(node.report(1)["status"], "done");
+    wait_for("its end", &node, || node.held().is_empty().then_some(()));
+    let (head, body) = get(port, "/metrics");
+    assert!(head.contains("200 OK") && head.contains("openmetrics"), "{head}");
+    for line in [
+        "albs_node_slots 2",
+        "albs_node_tasks_taken_total 1",
+        "albs_node_tasks_reported_total{status=\"done\"} 1",
+        "albs_node_verdicts_total{class=\"success\"} 1",
+        "albs_node_stage_seconds_count{stage=\"rpmbuild\"} 1",
+        "albs_node_taking 1",
+        "# EOF",
+    ] {
+        assert!(body.lines().any(|known| known == line), "{line}: {body}");
+    }
+    assert_eq!(get(port, "/healthz").1, "ok\n");
+    assert!(get(port, "/x").0.contains("404"));
+    running.signal(Signal::SIGTERM);
+    until("STOPPING=1");
+    assert_eq!(running.end(), 0);
 }
 
 #[test]
