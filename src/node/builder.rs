@@ -38,7 +38,7 @@ pub(super) struct Stopped;
 #[derive(Debug, PartialEq)]
 enum Verdict {
     /// It is built, or never will be.
-    Final(Done),
+    Final(Box<Done>),
     /// Another worker shall try, after the node's fault, which is told.
     Again(String),
     /// Another worker shall try when the node is there again.
@@ -79,7 +79,7 @@ pub(super) async fn build(node: &Node, held: &Arc<Held>) -> Result<(), Stopped> 
         );
         match verdict {
             Verdict::Final(done) => {
-                finish(held, done).await;
+                finish(held, *done).await;
                 return Ok(());
             }
             Verdict::Later => return Err(Stopped),
@@ -137,7 +137,7 @@ fn decide(
             Done::failed(reason("what the worker left is not usable".into(), Some(error)))
         }
     };
-    let Some(reason) = &done.reason else { return Verdict::Final(done) };
+    let Some(reason) = &done.reason else { return Verdict::Final(Box::new(done)) };
     if reason.class == CANCELLED && stop && !cancelled {
         return Verdict::Later;
     }
@@ -145,7 +145,7 @@ fn decide(
     let is_own = !reason.retryable && (reason.class != "infrastructure" || reason.phase == CONFIG);
     let is_last = past.failures >= past.retries || past.starts >= MOST_STARTS;
     if is_own || is_last || cancelled || reason.class == CANCELLED {
-        return Verdict::Final(done);
+        return Verdict::Final(Box::new(done));
     }
     Verdict::Again(reason.to_string())
 }
@@ -313,22 +313,26 @@ mod tests {
         decide(Ok(Some(done.clone())), "", past, cancelled, stop)
     }
 
+    fn last(done: &Done) -> Verdict {
+        Verdict::Final(Box::new(done.clone()))
+    }
+
     #[test]
     fn only_failures_of_the_infrastructure_are_tried_again_and_only_so_often() {
         let package = failed("package", false);
-        assert_eq!(decided(&package, &PAST, false, false), Verdict::Final(package.clone()));
+        assert_eq!(decided(&package, &PAST, false, false), last(&package));
         let mirror = failed("infrastructure", true);
         assert!(matches!(decided(&mirror, &PAST, false, false), Verdict::Again(_)));
-        let last = Past { failures: 2, ..PAST };
-        assert_eq!(decided(&mirror, &last, false, false), Verdict::Final(mirror.clone()));
+        let third = Past { failures: 2, ..PAST };
+        assert_eq!(decided(&mirror, &third, false, false), last(&mirror));
         let often = Past { starts: MOST_STARTS, ..PAST };
-        assert_eq!(decided(&mirror, &often, false, false), Verdict::Final(mirror.clone()));
-        assert_eq!(decided(&mirror, &PAST, true, false), Verdict::Final(mirror));
+        assert_eq!(decided(&mirror, &often, false, false), last(&mirror));
+        assert_eq!(decided(&mirror, &PAST, true, false), last(&mirror));
         let mut config = failed("infrastructure", false);
         config.reason.as_mut().unwrap().phase = CONFIG.into();
         assert!(matches!(decided(&config, &PAST, false, false), Verdict::Final(_)));
         let good = Done { status: Status::Done, ..Done::default() };
-        assert_eq!(decided(&good, &PAST, false, false), Verdict::Final(good));
+        assert_eq!(decided(&good, &PAST, false, false), last(&good));
     }
 
     #[test]
@@ -339,7 +343,7 @@ mod tests {
         assert_eq!(decide(Ok(None), "", &PAST, false, true), Verdict::Later);
         // What had ended before the signal came is delivered.
         let package = failed("package", false);
-        assert_eq!(decided(&package, &PAST, false, true), Verdict::Final(package.clone()));
+        assert_eq!(decided(&package, &PAST, false, true), last(&package));
     }
 
     #[test]

@@ -91,20 +91,29 @@ pub(crate) struct Web {
     pub(crate) address: String,
 }
 
+/// Serves until its standard input closes, which it does with this process, too.
+const SERVER: &str = "
+import functools, http.server, sys, threading
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[1])
+server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
+print(f'http://127.0.0.1:{server.server_port}/')
+threading.Thread(target=server.serve_forever, daemon=True).start()
+sys.stdin.read()
+";
+
 impl Web {
     pub(crate) fn serve(dir: &Path) -> Web {
         let mut child = Command::new("python3")
-            .args(["-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory"])
+            .args(["-u", "-c", SERVER])
             .arg(dir)
-            .arg("0")
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // "Serving HTTP on 127.0.0.1 port 43125 (http://127.0.0.1:43125/) ..."
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split(['(', ')']).nth(1).unwrap_or_default().to_owned();
+        let address = line.trim().to_owned();
         assert!(address.starts_with("http://"), "{line}");
         Web { child, address }
     }
