@@ -39,18 +39,22 @@ fn keys(mode: Mode) {
     let mut running = session(mode, &["sh", "-c", "echo ready; sleep 1000"]);
     running.wait_for("ready");
     running.wait_for_program("sleep");
+    running.wait_for_settings(true);
     running.type_text("\x03");
     assert_eq!(running.end().0, 130);
     let mut running =
         session(mode, &["sh", "-c", "trap 'echo quit; exit 9' QUIT; echo ready; cat"]);
     running.wait_for("ready");
     running.wait_for_program("cat");
+    running.wait_for_settings(true);
     running.type_text("\x1c");
     let (status, screen) = running.end();
     assert_eq!(status, 9, "{screen}");
     // The end of input is a key as well.
     let mut running = session(mode, &["sh", "-c", "cat; echo after"]);
     running.wait_for_program("cat");
+    // Typed before, keys would be those of the caller's terminal.
+    running.wait_for_settings(true);
     running.type_text("a line\n\x04");
     let (status, screen) = running.end();
     assert_eq!((status, screen.as_str().trim_end()), (0, "a line\r\na line\r\nafter"));
