@@ -14,6 +14,7 @@ pub mod checksum;
 pub mod cli;
 pub mod config;
 pub mod doctor;
+pub mod fetch;
 pub mod helper;
 pub mod http;
 pub mod image;

@@ -17,6 +17,8 @@ pub use classify::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
+    /// Sources are downloaded.
+    Fetch,
     /// The buildroot is made, or found.
     Bootstrap,
     /// The source package is made.
@@ -33,6 +35,7 @@ impl Stage {
     /// The name in logs and in `outcome.json`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Stage::Fetch => "fetch",
             Stage::Bootstrap => "bootstrap",
             Stage::Srpm => "srpm",
             Stage::Install => "install",

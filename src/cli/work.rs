@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use sandbox::spec::Limits;
 
 use super::args::{Common, ConfigSource, StoreArgs, Work};
 use super::error::CliError;
@@ -15,6 +16,7 @@ use super::setup::{Setup, StoreUse};
 use super::signals;
 use crate::build::outcome::BuildOutcome;
 use crate::build::{self, BuildRequest};
+use crate::fetch::{FetchRequest, fetch};
 use crate::node::done::{Done, Reason};
 use crate::node::gather::{self, Timed};
 use crate::node::settings::Settings;
@@ -22,9 +24,8 @@ use crate::node::story;
 use crate::node::worker::{BUSY, CONFIG, DOING, Doing, Lock, RESULT};
 use crate::resources::{HostSize, Policy, Resource, effective};
 use crate::run::{Cancel, Event, Logs, ResultDir, Sink};
-use crate::source::Source;
 use crate::task::{Task, TaskConfig};
-use crate::verdict::{Failure, Stage, status};
+use crate::verdict::{Class, Failure, Stage, status};
 
 /// What a task has come to.
 struct Ended {
@@ -116,7 +117,16 @@ fn work(
         .map_err(|error| broken(format!("cannot use {}: {error}", resultdir.display())))?;
     let sink = sink(directory, times.clone());
 
-    let source = source_of(directory, task)?;
+    let request = match fetch_request(task, settings) {
+        Ok(request) => request,
+        Err(failure) => return Ok(Ended { failure: Some(failure), outcome: None, commit: None }),
+    };
+    // Its logs are the story alone; those of the build come later.
+    let fetching = setup.runner(&Limits::default(), cancel.clone(), sink.clone(), Logs::none());
+    let source = match fetch(&fetching, &request, &directory.join("sources")) {
+        Ok(source) => source,
+        Err(failure) => return Ok(Ended { failure: Some(failure), outcome: None, commit: None }),
+    };
     let package = build::inspect(&source).ok().map(|input| input.package);
     let limits = |error| CliError::new(status::CONFIG, error, None);
     let mut policy = Policy::load(&settings.policies.join("resources.toml")).map_err(limits)?;
@@ -267,17 +277,22 @@ fn stderr(directory: &Path, error: &CliError) {
 }
 
 /// Where the task's source is.
-fn source_of(directory: &Path, task: &Task) -> Result<Source, CliError> {
-    let url = task.built_srpm_url.as_deref().unwrap_or(&task.source.url);
-    let name = url.rsplit('/').next().unwrap_or_default();
-    let sources = directory.join("sources");
-    let fetch = || -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>> {
-        fs::create_dir_all(&sources)?;
-        crate::http::install_provider();
-        let client = reqwest::blocking::Client::new();
-        let body = client.get(url).send()?.error_for_status()?.bytes()?;
-        fs::write(sources.join(name), body)?;
-        Ok(sources.join(name))
+fn fetch_request(task: &Task, settings: &Settings) -> Result<FetchRequest, Failure> {
+    let url = match &task.built_srpm_url {
+        Some(url) => url,
+        None if task.source.is_source_package() => &task.source.url,
+        None => {
+            let message = "sources of git repositories are not supported by this version";
+            let code = status::SOURCE_PACKAGE;
+            return Err(Failure {
+                class: Class::Package,
+                ..Failure::infrastructure(Stage::Fetch, code, message, None)
+            });
+        }
     };
-    fetch().map(Source::Srpm).map_err(|error| CliError::new(status::SOURCE_PACKAGE, error, None))
+    Ok(FetchRequest {
+        url: url.clone(),
+        sha256: task.srpm_sha256(),
+        private_networks: settings.private_networks.clone(),
+    })
 }

@@ -145,6 +145,7 @@ fn memory(stage: Stage, what: &str, place: &str, outcome: &Outcome, limits: &Lim
 
 fn exit_of(stage: Stage) -> u8 {
     match stage {
+        Stage::Fetch => status::SOURCE_PACKAGE,
         Stage::Bootstrap | Stage::Install => status::PACKAGE_MANAGER,
         Stage::Srpm | Stage::Rpmbuild => status::BUILD,
         Stage::Collect => status::ROOT,

@@ -1,0 +1,270 @@
+//! Downloading sources: streamed to the disk, within bounds, from where they may come from.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::blocking::Client;
+use reqwest::redirect::Policy;
+
+use super::address::{Addresses, Refused};
+use super::sums::Sum;
+use crate::http::{self, redacted};
+use crate::retry::{Backoff, Next, Trouble};
+
+/// Bytes of one source; the largest, of browsers and language models, are some gigabytes.
+pub const MOST: u64 = 16 << 30;
+/// Redirections that are followed.
+const REDIRECTIONS: usize = 10;
+/// How long a server may say nothing.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// How tries follow each other.
+const TRIES: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    most: Duration::from_secs(20),
+    lost: Duration::ZERO,
+    doubtful: 3,
+};
+/// How many there are.
+const MOST_TRIES: u32 = 5;
+
+/// A source could not be downloaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DownloadError {
+    /// The address is none, or of another kind.
+    #[error("{0} is not an address that sources can be downloaded from; http and https are")]
+    Address(String),
+    /// The address is not on the internet.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// No answer, or one that broke off.
+    #[error("{url} could not be downloaded")]
+    Transfer {
+        /// The address, without secrets.
+        url: String,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The server says no.
+    #[error("{url} gives {status}")]
+    Status {
+        /// The address, without secrets.
+        url: String,
+        /// The status of HTTP.
+        status: u16,
+    },
+    /// It is too large.
+    #[error("{url} is larger than {most} bytes")]
+    TooLarge {
+        /// The address, without secrets.
+        url: String,
+        /// Bytes that are allowed.
+        most: u64,
+    },
+    /// It is something else than what was wanted.
+    #[error("{url} has the checksum {found}, and {wanted} is expected")]
+    Checksum {
+        /// The address, without secrets.
+        url: String,
+        /// What it has.
+        found: String,
+        /// What it should have.
+        wanted: String,
+    },
+    /// It could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The build was cancelled.
+    #[error("it was cancelled")]
+    Cancelled,
+}
+
+impl DownloadError {
+    /// What it means for the next try.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            DownloadError::Transfer { .. } => Trouble::Passing { retry_after: None },
+            DownloadError::Status { status: 408 | 425 | 429 | 500.., .. } => {
+                Trouble::Passing { retry_after: None }
+            }
+            // Mirrors and caches in between have given half files and error pages.
+            DownloadError::Checksum { .. } => Trouble::Doubtful,
+            _ => Trouble::Final,
+        }
+    }
+
+    /// What can be done.
+    pub fn hint(&self) -> Option<&'static str> {
+        matches!(self, DownloadError::Refused(_)).then_some(Refused::HINT)
+    }
+}
+
+/// A client for sources.
+#[derive(Debug)]
+pub struct Downloads {
+    client: Client,
+    addresses: Addresses,
+}
+
+impl Downloads {
+    /// A client that keeps to these rules, also where it is redirected.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be set up.
+    pub fn new(addresses: &Addresses) -> reqwest::Result<Downloads> {
+        let rules = addresses.clone();
+        let redirect = Policy::custom(move |attempt| {
+            if attempt.previous().len() > REDIRECTIONS {
+                return attempt.error("it is redirected too often");
+            }
+            match rules.check(attempt.url()) {
+                Ok(()) => attempt.follow(),
+                Err(refused) => attempt.error(refused),
+            }
+        });
+        let client = http::builder()
+            .dns_resolver(std::sync::Arc::new(addresses.clone()))
+            .redirect(redirect)
+            .timeout(SILENCE)
+            .build()?;
+        Ok(Downloads { client, addresses: addresses.clone() })
+    }
+
+    /// Downloads a file to `place`, which is complete or absent then. `wait` waits, and says
+    /// whether the work is to go on.
+    ///
+    /// # Errors
+    ///
+    /// See [`DownloadError`].
+    pub fn get(
+        &self,
+        url: &str,
+        place: &Path,
+        sum: Option<&Sum>,
+        wait: &dyn Fn(Duration) -> bool,
+    ) -> Result<u64, DownloadError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let error = match self.once(url, place, sum, wait) {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => error,
+            };
+            let _ = std::fs::remove_file(place);
+            let next = TRIES.next(attempt, error.trouble(), fastrand::f64());
+            match next {
+                Next::Wait(time) if attempt < MOST_TRIES => {
+                    if !wait(time) {
+                        return Err(DownloadError::Cancelled);
+                    }
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    fn once(
+        &self,
+        url: &str,
+        place: &Path,
+        sum: Option<&Sum>,
+        wait: &dyn Fn(Duration) -> bool,
+    ) -> Result<u64, DownloadError> {
+        let shown = || redacted(url);
+        let parsed = Url::parse(url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+        let parsed = parsed.ok_or_else(|| DownloadError::Address(shown()))?;
+        self.addresses.check(&parsed)?;
+        let answer = self.client.get(parsed).send().map_err(|error| transfer(shown(), error))?;
+        if !answer.status().is_success() {
+            let status = answer.status().as_u16();
+            return Err(DownloadError::Status { url: shown(), status });
+        }
+        let write = |source| DownloadError::Write { path: place.to_owned(), source };
+        let mut file = File::create(place).map_err(write)?;
+        let mut body = Body { answer, left: MOST, wait };
+        let copied = match sum {
+            Some(sum) => sum.copy(&mut body, &mut file),
+            None => io::copy(&mut body, &mut file).map(|bytes| (bytes, None)),
+        };
+        match copied {
+            Ok((bytes, None)) => Ok(bytes),
+            Ok((_, Some(found))) => Err(DownloadError::Checksum {
+                url: shown(),
+                found,
+                wanted: sum.map(|sum| sum.hex.clone()).unwrap_or_default(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Err(DownloadError::TooLarge { url: shown(), most: MOST })
+            }
+            Err(error) if error.raw_os_error().is_some() => Err(write(error)),
+            Err(error) => Err(DownloadError::Transfer { url: shown(), source: error.into() }),
+        }
+    }
+}
+
+/// A refusal of an address is found inside the client's error.
+fn transfer(url: String, error: reqwest::Error) -> DownloadError {
+    let error = error.without_url();
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inside) = cause {
+        if let Some(refused) = inside.downcast_ref::<Refused>() {
+            return DownloadError::Refused(refused.clone());
+        }
+        cause = inside.source();
+    }
+    DownloadError::Transfer { url, source: error.into() }
+}
+
+/// A body that ends when it is too large, or when the work is to end.
+struct Body<'a> {
+    answer: reqwest::blocking::Response,
+    left: u64,
+    wait: &'a dyn Fn(Duration) -> bool,
+}
+
+impl Read for Body<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !(self.wait)(Duration::ZERO) {
+            // The wait before the next try ends it then.
+            return Err(io::Error::other("cancelled"));
+        }
+        let count = self.answer.read(buffer).map_err(io::Error::other)?;
+        self.left = self
+            .left
+            .checked_sub(count as u64)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(url: &str) -> DownloadError {
+        let downloads = Downloads::new(&Addresses::new(Vec::new())).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        downloads.get(url, &dir.path().join("x"), None, &|_| true).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_refused_is_not_asked() {
+        for url in ["http://127.0.0.1:1/x", "http://[::1]/x", "http://localhost:1/x"] {
+            let error = get(url);
+            assert!(matches!(error, DownloadError::Refused(_)), "{url}: {error:?}");
+        }
+        for url in ["ftp://example.org/x", "file:///etc/passwd", "x", "http://"] {
+            assert!(matches!(get(url), DownloadError::Address(_)), "{url}");
+        }
+    }
+}
