@@ -110,6 +110,8 @@ impl Profile {
 /// to trees besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProfileName {
+    /// git gets a repository.
+    Fetch,
     /// dnf makes a buildroot, with scriptlets.
     Bootstrap,
     /// The source package is unpacked and made.
@@ -130,7 +132,8 @@ pub enum ProfileName {
 
 impl ProfileName {
     /// All of them.
-    pub const ALL: [ProfileName; 8] = [
+    pub const ALL: [ProfileName; 9] = [
+        ProfileName::Fetch,
         ProfileName::Bootstrap,
         ProfileName::Srpm,
         ProfileName::Install,
@@ -165,6 +168,7 @@ impl ProfileName {
             };
         }
         match self {
+            ProfileName::Fetch => file!("fetch"),
             ProfileName::Bootstrap => file!("bootstrap"),
             ProfileName::Srpm => file!("srpm"),
             ProfileName::Install => file!("install"),

@@ -11,6 +11,7 @@ pub mod outcome;
 mod pipeline;
 pub mod plan;
 pub mod plugins;
+mod provide;
 mod requires;
 mod rpmbuild;
 
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 pub use artifacts::Artifact;
 pub use pipeline::{Input, inspect, run};
 
+use crate::fetch::Provision;
 use crate::resources::{Effective, Resource};
 use crate::source::Source;
 
@@ -37,6 +39,8 @@ pub struct BuildRequest {
     pub network: bool,
     /// Whether only the source package is made.
     pub only_source: bool,
+    /// How sources of the spec that are missing may be had, if they may.
+    pub provision: Option<Provision>,
 }
 
 impl BuildRequest {

@@ -334,6 +334,9 @@ impl<'a> Build<'a> {
             return Err(unpack_failure(&finished.tail));
         }
 
+        if let Some(provision) = &self.request.provision {
+            self.bring_missing(stage, provision, &input.spec)?;
+        }
         if let Some(autospec) = &options.plugins.rpmautospec {
             self.autospec(stage, autospec, &input.spec)?;
         }

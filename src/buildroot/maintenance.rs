@@ -21,7 +21,18 @@ pub(super) fn run(
     task: &Task,
     trees: &Trees,
 ) -> Result<(), Failure> {
-    let spec = spec(&env.context, &env.program, stage.stage.as_str(), task, trees)
+    run_in(&env.context, &env.program, stage, task, trees)
+}
+
+/// As [`run`], where there is no config.
+pub(super) fn run_in(
+    context: &Context,
+    program: &Path,
+    stage: &StageRun<'_>,
+    task: &Task,
+    trees: &Trees,
+) -> Result<(), Failure> {
+    let spec = spec(context, program, stage.stage.as_str(), task, trees)
         .map_err(|error| own_fault(stage, "the helper could not be planned", error))?;
     let finished = stage.sandbox(&spec, Log::Root)?;
     if finished.outcome.exit.success() {

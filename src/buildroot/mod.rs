@@ -18,6 +18,7 @@ pub mod repositories;
 pub mod revisions;
 pub mod roots;
 pub mod sandboxes;
+pub mod scratch;
 pub mod store;
 pub mod tools;
 mod update;
@@ -55,6 +56,11 @@ pub struct Env<'a> {
 }
 
 impl Env<'_> {
+    /// What trees of mapped ids are worked on with.
+    pub fn tools(&self) -> scratch::Tools<'_> {
+        scratch::Tools { context: &self.context, program: &self.program, store: self.store }
+    }
+
     /// The package manager that installs into the buildroot: the bootstrap root's, or the host's.
     ///
     /// # Errors

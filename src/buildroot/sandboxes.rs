@@ -1,6 +1,8 @@
 //! The sandboxes that buildroots are made and used in: pure functions from what is wanted to a
 //! [`SandboxSpec`].
 
+mod fetch;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -234,7 +234,7 @@ pub(super) fn memory_directory() -> Option<PathBuf> {
 }
 
 /// Makes a directory that only its owner can enter.
-pub(super) fn private_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
@@ -255,7 +255,7 @@ pub(super) fn check_owner(path: &Path) -> io::Result<()> {
 }
 
 /// Makes a directory in which mapped ids can make files.
-pub(super) fn shared_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn shared_directory(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         result => result?,

@@ -21,7 +21,7 @@ use crate::run::{Log, StageRun};
 use crate::verdict::{Class, Failure, classify_helper, status};
 
 /// Trees of a workspace that belong to mapped ids.
-pub(super) const TREES: [&str; 3] = ["upper", "work", "copy"];
+pub(super) const TREES: [&str; 4] = ["upper", "work", "copy", super::scratch::TREE];
 
 /// File of a lasting workspace with the key of the layer that it lies on.
 pub(super) const LAYER: &str = "layer.json";

@@ -7,6 +7,7 @@ mod clean;
 mod config;
 mod doctor;
 mod error;
+mod fetch;
 mod limits;
 mod memory;
 mod node;
@@ -54,6 +55,7 @@ fn run(args: &args::Args) -> Result<u8, CliError> {
     use args::{Command, LimitsCommand, SandboxCommand};
     match &args.command {
         Command::Build(args) => build::run(args),
+        Command::Fetch(args) => fetch::run(args),
         Command::Init(args) => root::init(args),
         Command::Shell(args) => root::shell(args),
         Command::Install(args) => root::install(args),

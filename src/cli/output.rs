@@ -29,11 +29,16 @@ enum Style {
 
 /// The sink that the arguments ask for.
 pub(super) fn sink(common: &Common) -> Sink {
-    let style = if common.json {
+    sink_of(common.quiet, common.verbose, common.json)
+}
+
+/// As [`sink`], for commands that have other arguments.
+pub(super) fn sink_of(quiet: bool, verbose: bool, json_wanted: bool) -> Sink {
+    let style = if json_wanted {
         Style::Json
-    } else if common.quiet {
+    } else if quiet {
         Style::Quiet
-    } else if common.verbose {
+    } else if verbose {
         Style::Verbose
     } else if std::io::stderr().is_terminal() {
         Style::Terminal

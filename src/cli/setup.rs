@@ -13,6 +13,7 @@ use super::output::note;
 use crate::buildroot::dnf::{self, NoPackageManager, PackageManager};
 use crate::buildroot::key::KeyParts;
 use crate::buildroot::sandboxes::{Context, HostTools};
+use crate::buildroot::scratch::Tools;
 use crate::buildroot::store::{Store, StoreError};
 use crate::buildroot::view::{View, ViewError};
 use crate::buildroot::{Env, emulation, remove, repositories, view};
@@ -149,6 +150,11 @@ impl Setup {
     /// Where buildroots are.
     pub(super) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What trees of mapped ids are worked on with.
+    pub(super) fn tools(&self) -> Tools<'_> {
+        Tools { context: &self.context, program: &self.program, store: &self.store }
     }
 
     /// What runs sandboxes; together they have these limits.

@@ -16,7 +16,7 @@ use super::setup::{Setup, StoreUse};
 use super::signals;
 use crate::build::outcome::BuildOutcome;
 use crate::build::{self, BuildRequest};
-use crate::fetch::{FetchRequest, fetch};
+use crate::fetch::{self, FetchRequest, GitRequest, Places, Provision, Wanted};
 use crate::node::done::{Done, Reason};
 use crate::node::gather::{self, Timed};
 use crate::node::settings::Settings;
@@ -24,8 +24,8 @@ use crate::node::story;
 use crate::node::worker::{BUSY, CONFIG, DOING, Doing, Lock, RESULT};
 use crate::resources::{HostSize, Policy, Resource, effective};
 use crate::run::{Cancel, Event, Logs, ResultDir, Sink};
-use crate::task::{Task, TaskConfig};
-use crate::verdict::{Class, Failure, Stage, status};
+use crate::task::{RefKind, Task, TaskConfig};
+use crate::verdict::{Failure, Stage, status};
 
 /// What a task has come to.
 struct Ended {
@@ -117,24 +117,32 @@ fn work(
         .map_err(|error| broken(format!("cannot use {}: {error}", resultdir.display())))?;
     let sink = sink(directory, times.clone());
 
-    let request = match fetch_request(task, settings) {
-        Ok(request) => request,
-        Err(failure) => return Ok(Ended { failure: Some(failure), outcome: None, commit: None }),
-    };
+    let request = fetch_request(task, settings, setup.options.plugins.rpmautospec.is_some());
     // Its logs are the story alone; those of the build come later.
     let fetching = setup.runner(&Limits::default(), cancel.clone(), sink.clone(), Logs::none());
-    let source = match fetch(&fetching, &request, &directory.join("sources")) {
-        Ok(source) => source,
+    let sources = directory.join("sources");
+    let fetched = match fetch::fetch(&fetching, setup.tools(), &request, &sources) {
+        Ok(fetched) => fetched,
         Err(failure) => return Ok(Ended { failure: Some(failure), outcome: None, commit: None }),
     };
-    let package = build::inspect(&source).ok().map(|input| input.package);
+    for (name, start, end) in &fetched.times {
+        times.add(name, *start, *end);
+    }
+    let commit = fetched.commit;
+    let provision = fetched.repository.map(|repository| Provision {
+        download: task.platform.data.allow_sources_download,
+        private_networks: settings.private_networks.clone(),
+        repository: Some(repository),
+    });
+    let package = build::inspect(&fetched.source).ok().map(|input| input.package);
     let limits = |error| CliError::new(status::CONFIG, error, None);
     let mut policy = Policy::load(&settings.policies.join("resources.toml")).map_err(limits)?;
     policy.put_first(settings.amounts().into_iter().collect());
     let size = HostSize::probe(settings.slots, setup.store().path());
     let resources = effective(&policy, &size, None, package.as_deref(), &[]).map_err(limits)?;
     let request = BuildRequest {
-        source,
+        source: fetched.source,
+        provision,
         resultdir: resultdir.clone(),
         defines: Vec::new(),
         network: setup.options.has_network(),
@@ -147,7 +155,7 @@ fn work(
     let runner = setup.runner(&limits, cancel, sink, logs);
     let (outcome, failure) = build::run(&setup.env(&runner, &limits), &request, &results);
     drop(runner);
-    Ok(Ended { failure, outcome: Some(outcome), commit: None })
+    Ok(Ended { failure, outcome: Some(outcome), commit })
 }
 
 /// Events become the story, the times, and what `status` shows.
@@ -277,22 +285,32 @@ fn stderr(directory: &Path, error: &CliError) {
 }
 
 /// Where the task's source is.
-fn fetch_request(task: &Task, settings: &Settings) -> Result<FetchRequest, Failure> {
+fn fetch_request(task: &Task, settings: &Settings, history: bool) -> FetchRequest {
     let url = match &task.built_srpm_url {
-        Some(url) => url,
-        None if task.source.is_source_package() => &task.source.url,
-        None => {
-            let message = "sources of git repositories are not supported by this version";
-            let code = status::SOURCE_PACKAGE;
-            return Err(Failure {
-                class: Class::Package,
-                ..Failure::infrastructure(Stage::Fetch, code, message, None)
-            });
-        }
+        Some(url) => Some(url),
+        None => task.source.is_source_package().then_some(&task.source.url),
     };
-    Ok(FetchRequest {
-        url: url.clone(),
-        sha256: task.srpm_sha256(),
+    let wanted = match url {
+        Some(url) => Wanted::Package { url: url.clone(), sha256: task.srpm_sha256() },
+        None => Wanted::Repository(GitRequest {
+            url: task.source.url.clone(),
+            reference: task.source.git_ref.clone(),
+            is_branch: match task.source.kind {
+                Some(RefKind::Branch) => Some(true),
+                Some(RefKind::Tag) => Some(false),
+                _ => None,
+            },
+            // What the task of the source package has reported; it may have moved on since.
+            commit: task.source.git_commit_hash.clone(),
+            history,
+            spec: None,
+        }),
+    };
+    let places = Places {
         private_networks: settings.private_networks.clone(),
-    })
+        sources: Some(settings.source_cache.clone()),
+        mirrors: Some(settings.git_cache.clone()),
+        lookasides: settings.policies.join("lookaside.toml"),
+    };
+    FetchRequest { wanted, places }
 }

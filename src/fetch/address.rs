@@ -97,7 +97,7 @@ impl Addresses {
 }
 
 /// An address of version 4 that is written as one of version 6, as the former.
-fn inner(address: IpAddr) -> IpAddr {
+pub(super) fn inner(address: IpAddr) -> IpAddr {
     let IpAddr::V6(six) = address else { return address };
     let parts = six.segments();
     let four = |high: u16, low: u16| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::blocking::Client;
+use reqwest::blocking::{Client, Response};
 use reqwest::redirect::Policy;
 
 use super::address::{Addresses, Refused};
@@ -153,24 +153,39 @@ impl Downloads {
         sum: Option<&Sum>,
         wait: &dyn Fn(Duration) -> bool,
     ) -> Result<u64, DownloadError> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let error = match self.once(url, place, sum, wait) {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => error,
-            };
-            let _ = std::fs::remove_file(place);
-            let next = TRIES.next(attempt, error.trouble(), fastrand::f64());
-            match next {
-                Next::Wait(time) if attempt < MOST_TRIES => {
-                    if !wait(time) {
-                        return Err(DownloadError::Cancelled);
-                    }
-                }
-                _ => return Err(error),
+        tried(wait, || {
+            let got = self.once(url, place, sum, wait);
+            if got.is_err() {
+                let _ = std::fs::remove_file(place);
             }
+            got
+        })
+    }
+
+    /// Where an address leads that is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Downloads::get`].
+    pub fn end_of(
+        &self,
+        url: &str,
+        wait: &dyn Fn(Duration) -> bool,
+    ) -> Result<String, DownloadError> {
+        tried(wait, || self.ask(url).map(|answer| answer.url().to_string()))
+    }
+
+    fn ask(&self, url: &str) -> Result<Response, DownloadError> {
+        let shown = || redacted(url);
+        let parsed = Url::parse(url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+        let parsed = parsed.ok_or_else(|| DownloadError::Address(shown()))?;
+        self.addresses.check(&parsed)?;
+        let answer = self.client.get(parsed).send().map_err(|error| transfer(shown(), error))?;
+        if !answer.status().is_success() {
+            let status = answer.status().as_u16();
+            return Err(DownloadError::Status { url: shown(), status });
         }
+        Ok(answer)
     }
 
     fn once(
@@ -181,14 +196,7 @@ impl Downloads {
         wait: &dyn Fn(Duration) -> bool,
     ) -> Result<u64, DownloadError> {
         let shown = || redacted(url);
-        let parsed = Url::parse(url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
-        let parsed = parsed.ok_or_else(|| DownloadError::Address(shown()))?;
-        self.addresses.check(&parsed)?;
-        let answer = self.client.get(parsed).send().map_err(|error| transfer(shown(), error))?;
-        if !answer.status().is_success() {
-            let status = answer.status().as_u16();
-            return Err(DownloadError::Status { url: shown(), status });
-        }
+        let answer = self.ask(url)?;
         let write = |source| DownloadError::Write { path: place.to_owned(), source };
         let mut file = File::create(place).map_err(write)?;
         let mut body = Body { answer, left: MOST, wait };
@@ -212,6 +220,29 @@ impl Downloads {
     }
 }
 
+/// Tries as long as it makes sense.
+fn tried<T>(
+    wait: &dyn Fn(Duration) -> bool,
+    mut once: impl FnMut() -> Result<T, DownloadError>,
+) -> Result<T, DownloadError> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let error = match once() {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        match TRIES.next(attempt, error.trouble(), fastrand::f64()) {
+            Next::Wait(time) if attempt < MOST_TRIES => {
+                if !wait(time) {
+                    return Err(DownloadError::Cancelled);
+                }
+            }
+            _ => return Err(error),
+        }
+    }
+}
+
 /// A refusal of an address is found inside the client's error.
 fn transfer(url: String, error: reqwest::Error) -> DownloadError {
     let error = error.without_url();
@@ -227,7 +258,7 @@ fn transfer(url: String, error: reqwest::Error) -> DownloadError {
 
 /// A body that ends when it is too large, or when the work is to end.
 struct Body<'a> {
-    answer: reqwest::blocking::Response,
+    answer: Response,
     left: u64,
     wait: &'a dyn Fn(Duration) -> bool,
 }

@@ -1,9 +1,17 @@
-//! Getting sources: a source package from its address. What is downloaded is kept as it is, and
-//! looked into only by what is made for hostile files.
+//! Getting sources: a source package from its address, or a repository with what it lists. What
+//! comes is kept as it is, and looked into only by what is made for hostile files, or in sandboxes.
 
 mod address;
+mod cache;
 mod download;
+mod expected;
+mod git;
+mod layout;
+mod listed;
 mod lookaside;
+mod missing;
+mod package;
+mod repository;
 mod sums;
 
 use std::path::{Path, PathBuf};
@@ -11,84 +19,140 @@ use std::time::Duration;
 
 pub use address::{Addresses, Refused};
 pub use download::{DownloadError, Downloads};
+pub use expected::{Expected, expected};
 use ipnet::IpNet;
+use jiff::Timestamp;
 pub use lookaside::{Entry, ListError, Lookasides, metadata, sources};
+pub use missing::{Provision, provide};
 pub use sums::{Sum, SumKind};
 
-use crate::http::redacted;
+use crate::buildroot::scratch::Tools;
 use crate::retry::Trouble;
 use crate::run::{Runner, StageRun};
-use crate::source::{Source, SourcePackage, is_plain};
+use crate::source::Source;
 use crate::verdict::{Class, Failure, Stage, status};
 
 /// What is wanted.
 #[derive(Debug, Clone)]
 pub struct FetchRequest {
-    /// The address of a source package.
-    pub url: String,
-    /// What its SHA-256 must be, in lower-case hexadecimal digits.
-    pub sha256: Option<String>,
-    /// Networks that it may come from although they are private.
-    pub private_networks: Vec<IpNet>,
+    /// The source.
+    pub wanted: Wanted,
+    /// Where it may come from, and where copies are kept.
+    pub places: Places,
 }
 
-/// Gets the source into an empty directory, in a stage of its own.
+/// A source somewhere else.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// A source package.
+    Package {
+        /// Its address.
+        url: String,
+        /// What its SHA-256 must be, in lower-case hexadecimal digits.
+        sha256: Option<String>,
+    },
+    /// A git repository.
+    Repository(GitRequest),
+}
+
+/// What is wanted of a git repository.
+#[derive(Debug, Clone, Default)]
+pub struct GitRequest {
+    /// Its address.
+    pub url: String,
+    /// A branch, a tag or another ref; the server's own branch without.
+    pub reference: Option<String>,
+    /// Whether that is a branch (or else a tag), if it is known.
+    pub is_branch: Option<bool>,
+    /// The commit, which goes before the ref.
+    pub commit: Option<String>,
+    /// Whether the history is needed, and `.git` beside the spec.
+    pub history: bool,
+    /// Name of the spec, if it is known.
+    pub spec: Option<String>,
+}
+
+/// Where sources may come from, and where copies are kept.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// Private networks that sources may come from all the same.
+    pub private_networks: Vec<IpNet>,
+    /// Directory of sources by their checksums; none are kept without.
+    pub sources: Option<PathBuf>,
+    /// Directory of mirrors; none are kept without.
+    pub mirrors: Option<PathBuf>,
+    /// The host's own list of lookasides, if there is such a file.
+    pub lookasides: PathBuf,
+}
+
+/// A source that is here.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// What can be built.
+    pub source: Source,
+    /// The commit.
+    pub commit: Option<String>,
+    /// `.git` of the repository.
+    pub repository: Option<PathBuf>,
+    /// What took how long, by the names of albs-web-server.
+    pub times: Vec<(&'static str, Timestamp, Timestamp)>,
+}
+
+/// Gets the source into an empty directory of this user, in a stage of its own.
 ///
 /// # Errors
 ///
 /// It cannot be had: `infrastructure`, and worth another try, if its server is away; `package` if
 /// it is not there, or not what was expected.
-pub fn fetch(runner: &Runner, request: &FetchRequest, directory: &Path) -> Result<Source, Failure> {
-    let what = format!("getting {}", redacted(&request.url));
-    runner.stage(Stage::Fetch, &what, |stage| package(stage, request, directory))
-}
-
-fn package(
-    stage: &StageRun<'_>,
+pub fn fetch(
+    runner: &Runner,
+    tools: Tools<'_>,
     request: &FetchRequest,
     directory: &Path,
-) -> Result<Source, Failure> {
-    let infrastructure = |message: &str, error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::infrastructure(stage.stage, status::SOURCE_PACKAGE, message, Some(error))
+) -> Result<Fetched, Failure> {
+    let url = match &request.wanted {
+        Wanted::Package { url, .. } => url,
+        Wanted::Repository(git) => &git.url,
     };
-    std::fs::create_dir_all(directory).map_err(|error| {
-        infrastructure("the directory of the source cannot be made", error.into())
-    })?;
-    let addresses = Addresses::new(request.private_networks.clone());
-    let downloads = Downloads::new(&addresses)
-        .map_err(|error| infrastructure("the client cannot be set up", error.into()))?;
-    let sum = request.sha256.as_deref().and_then(Sum::parse);
-    let place = directory.join(file_name(&request.url));
-    let wait = |time: Duration| {
-        if time > Duration::ZERO {
-            stage.sleep(time.as_secs().max(1));
+    let what = format!("getting {}", crate::http::redacted(url));
+    runner.stage(Stage::Fetch, &what, |stage| {
+        std::fs::create_dir_all(directory).map_err(|error| {
+            let message = format!("cannot make {}", directory.display());
+            let code = status::SOURCE_PACKAGE;
+            Failure::infrastructure(stage.stage, code, message, Some(error.into()))
+        })?;
+        let addresses = Addresses::new(request.places.private_networks.clone());
+        let downloads = Downloads::new(&addresses).map_err(|error| {
+            let message = "the client for downloads cannot be set up";
+            let code = status::SOURCE_PACKAGE;
+            Failure::infrastructure(stage.stage, code, message, Some(error.into()))
+        })?;
+        match &request.wanted {
+            Wanted::Package { url, sha256 } => {
+                package::get(stage, &downloads, url, sha256.as_deref(), directory)
+            }
+            Wanted::Repository(git) => repository::Repository {
+                tools,
+                stage,
+                addresses: &addresses,
+                downloads: &downloads,
+                places: &request.places,
+            }
+            .get(git, directory),
         }
-        !stage.is_cancelled()
-    };
-    let bytes = downloads
-        .get(&request.url, &place, sum.as_ref(), &wait)
-        .map_err(|error| failure(stage, error))?;
-    let package = SourcePackage::read(&place).map_err(|error| Failure {
-        class: Class::Package,
-        ..infrastructure("what was downloaded is not a usable source package", error.into())
-    })?;
-    let checked = match &sum {
-        Some(_) => "its checksum is as expected",
-        None => "no checksum of it is known",
-    };
-    stage.note(&format!("{}.src.rpm has {bytes} bytes; {checked}", package.nvr));
-    Ok(Source::Srpm(place))
+    })
 }
 
-/// The last part of an address, if it can be the name of a source package.
-fn file_name(url: &str) -> PathBuf {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let is_good = is_plain(name) && name.ends_with(".src.rpm") && name.len() < 200;
-    if is_good { name.into() } else { "source.src.rpm".into() }
+/// Waits, and says whether to go on.
+fn wait(stage: &StageRun<'_>, time: Duration) -> bool {
+    if time > Duration::ZERO {
+        stage.sleep(time.as_secs().max(1));
+    }
+    !stage.is_cancelled()
 }
 
-fn failure(stage: &StageRun<'_>, error: DownloadError) -> Failure {
+/// A download that failed.
+fn failure(stage: &StageRun<'_>, message: &str, error: DownloadError) -> Failure {
     if matches!(error, DownloadError::Cancelled) {
         return stage.interrupted();
     }
@@ -103,21 +167,6 @@ fn failure(stage: &StageRun<'_>, error: DownloadError) -> Failure {
         _ => Class::Package,
     };
     let cause = Some(error.into());
-    let message = "the source could not be downloaded";
     let failure = Failure::infrastructure(stage.stage, status::SOURCE_PACKAGE, message, cause);
     Failure { class, retryable: passing, ..failure }.with_hint(hint)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_files() {
-        let name = |url| file_name(url).display().to_string();
-        assert_eq!(name("https://h/a/x-1-1.src.rpm?q=1#f"), "x-1-1.src.rpm");
-        for odd in ["https://h/", "https://h/..", "https://h/-x.src.rpm", "https://h/x.rpm", ""] {
-            assert_eq!(name(odd), "source.src.rpm", "{odd}");
-        }
-    }
 }

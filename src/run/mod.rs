@@ -351,6 +351,11 @@ impl StageRun<'_> {
         }
     }
 
+    /// What stops the build.
+    pub fn cancel(&self) -> Cancel {
+        self.runner.cancel.clone()
+    }
+
     /// Whether the build is to stop.
     pub fn is_cancelled(&self) -> bool {
         self.runner.cancel.is_cancelled()

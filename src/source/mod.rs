@@ -10,6 +10,7 @@ use std::path::PathBuf;
 pub use arches::Arches;
 pub(crate) use srpm::is_plain;
 pub use srpm::{SourcePackage, SourcePackageError};
+pub(crate) use stage::copy_tree;
 pub use stage::{StageError, digest, stage};
 
 /// What to build.

@@ -81,7 +81,12 @@ fn list(directory: &Path, below: &Path, lines: &mut String) -> Result<(), StageE
     Ok(())
 }
 
-fn copy_tree(from: &Path, to: &Path, with_history: bool, depth: usize) -> Result<(), StageError> {
+pub(crate) fn copy_tree(
+    from: &Path,
+    to: &Path,
+    with_history: bool,
+    depth: usize,
+) -> Result<(), StageError> {
     if depth > MAX_DEPTH {
         let deep = io::Error::other("the directories are nested too deeply");
         return Err(StageError { action: "copy", path: from.to_owned(), source: deep });
@@ -111,14 +116,17 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), StageError> {
     let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
     let mut input =
         attempt("open", from, File::options().read(true).custom_flags(flags).open(from))?;
-    if !attempt("look at", from, input.metadata())?.is_file() {
+    let metadata = attempt("look at", from, input.metadata())?;
+    if !metadata.is_file() {
         let source = io::Error::other("it is not a regular file");
         return Err(StageError { action: "copy", path: from.to_owned(), source });
     }
     let mut output =
         attempt("write", to, File::options().write(true).create_new(true).mode(0o644).open(to))?;
     attempt("copy", from, io::copy(&mut input, &mut output))?;
-    attempt("open", to, output.set_permissions(fs::Permissions::from_mode(0o644)))
+    // What is a program stays one: source packages have the modes of their sources.
+    let mode = if metadata.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 };
+    attempt("open", to, output.set_permissions(fs::Permissions::from_mode(mode)))
 }
 
 fn attempt<T>(action: &'static str, path: &Path, result: io::Result<T>) -> Result<T, StageError> {

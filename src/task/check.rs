@@ -9,7 +9,7 @@ pub(super) fn is_arch(text: &str) -> bool {
 
 /// Where sources are fetched from: a server, by the protocols of git and of downloads. Never a
 /// path or program of this host, as `ext::sh -c …` would be.
-pub(super) fn is_source(text: &str) -> bool {
+pub(crate) fn is_source(text: &str) -> bool {
     const SCHEMES: [&str; 5] = ["https", "http", "ssh", "git", "ftp"];
     if !is_one_word(text) || text.starts_with('-') || text.contains("::") {
         return false;
@@ -35,7 +35,7 @@ pub(super) fn is_download(text: &str) -> bool {
 
 /// A name that git accepts (git-check-ref-format), and does not take for an option, a range or
 /// two names.
-pub(super) fn is_git_ref(text: &str) -> bool {
+pub(crate) fn is_git_ref(text: &str) -> bool {
     is_one_word(text)
         && !text.starts_with(['-', '/'])
         && !text.ends_with(['/', '.'])

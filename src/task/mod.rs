@@ -11,6 +11,7 @@ mod report;
 
 use serde_json::{Map, Value as Json};
 
+pub(crate) use check::{is_git_ref, is_source};
 pub use config::{Assignment, TaskConfig, TaskConfigError};
 pub use names::{Half, Names, arch_of};
 pub use python_time::{datetime, timedelta};

@@ -9,7 +9,9 @@
 
 mod case;
 mod failing;
+mod fetching;
 mod fixture;
+mod git_server;
 mod hostile;
 mod images;
 mod install;

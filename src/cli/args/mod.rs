@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 mod buildroot;
+mod fetch;
 mod limits;
 mod node;
 
 pub(super) use buildroot::{
     BuildrootCommand, BuildrootExplain, BuildrootGc, BuildrootList, BuildrootVerify,
 };
+pub(super) use fetch::Fetch;
 pub(super) use limits::{LimitArgs, LimitsCommand, LimitsShow, ResourceArgs, Usage};
 pub(super) use node::{
     ConfigCheck as NodeConfigCheck, NodeArgs, NodeAsk, NodeCancel, NodeLogs, NodeStatus, Work,
@@ -30,6 +32,9 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Build source packages, or a spec with its sources, into packages.
     Build(Box<Build>),
+    /// Get a source as the node does: a git repository with what it lists of a lookaside, or a
+    /// source package.
+    Fetch(Box<Fetch>),
     /// Make the buildroot of a config, if it is missing.
     Init(Init),
     /// Open a shell, or run a command, in the buildroot of a config.

@@ -1,0 +1,64 @@
+//! Sources that the spec expects and that the input did not bring. The spec is read inside, with
+//! the target's macros; what is missing is got outside, and brought in by a copy.
+
+use std::path::Path;
+
+use sandbox::spec::Mount;
+
+use super::commands;
+use super::pipeline::Build;
+use crate::fetch::{self, Provision};
+use crate::run::{Log, StageRun};
+use crate::verdict::{Failure, classify_command, classify_helper};
+
+/// Where they are seen inside.
+const PLACE: &str = "/run/albs-node/provided";
+
+impl Build<'_> {
+    /// Brings what is missing to where rpmbuild looks.
+    pub(super) fn bring_missing(
+        &self,
+        stage: &StageRun<'_>,
+        provision: &Provision,
+        spec: &str,
+    ) -> Result<(), Failure> {
+        let env = self.env;
+        let (exit, text) = self.ask(stage, commands::expand_spec(env.options, spec, &[]))?;
+        if exit != sandbox::Exit::Exited(0) {
+            // rpmbuild says best what is wrong with it.
+            return Ok(());
+        }
+        let expected = fetch::expected(&text);
+        let inputs = self.workspace.directory(stage, "inputs")?.join("SOURCES");
+        let directory = self.workspace.directory(stage, "provided")?;
+        let provided =
+            fetch::provide(env.tools(), stage, provision, &expected, &names(&inputs), &directory)?;
+        if provided.is_empty() {
+            return Ok(());
+        }
+        let visible = Mount::Bind { source: directory, destination: PLACE.into(), read_only: true };
+        let sources = format!("{}/SOURCES/", commands::top_directory(env.options));
+        let from = format!("{PLACE}/.");
+        let argv = ["cp", "-R", "--", &from, &sources].map(str::to_owned).to_vec();
+        let spec = self.build_spec(stage, vec![visible], argv)?;
+        let what = "bringing sources in";
+        let (finished, too_large) = self.watched(stage, &spec, Log::Root, what)?;
+        if let Some(failure) = too_large {
+            return Err(failure);
+        }
+        if let Some(failure) = classify_command(stage.stage, what, &finished.outcome, &spec.limits)
+        {
+            return Err(failure);
+        }
+        match finished.outcome.exit.success() {
+            true => Ok(()),
+            false => Err(classify_helper(stage.stage, format!("{what} failed"), &finished.tail)),
+        }
+    }
+}
+
+/// What there is in a directory of this user.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}

@@ -1,0 +1,128 @@
+//! Sources by their checksums, which builds share. What is in there was verified when it came, and
+//! belongs to this user alone.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::sums::Sum;
+use crate::buildroot::store;
+
+/// Bytes that are kept; what was not used for the longest time goes first.
+const MOST: u64 = 50 << 30;
+
+/// The cache.
+#[derive(Debug, Clone)]
+pub struct SourceCache {
+    path: PathBuf,
+}
+
+impl SourceCache {
+    /// The cache in a directory, which is made if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn open(path: &Path) -> io::Result<SourceCache> {
+        store::private_directory(path)?;
+        Ok(SourceCache { path: path.to_owned() })
+    }
+
+    fn place(&self, sum: &Sum) -> PathBuf {
+        self.path.join(format!("{}-{}", sum.kind.name(), sum.hex))
+    }
+
+    /// Gives a source that is there a name. Says whether it is.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be copied.
+    pub fn give(&self, sum: &Sum, name: &Path) -> io::Result<bool> {
+        let place = self.place(sum);
+        let Ok(mut file) = File::open(&place) else { return Ok(false) };
+        let mut copy = File::options().write(true).create_new(true).open(name)?;
+        // A disk that has changed what it holds would be noticed.
+        if let (_, Some(_)) = sum.copy(&mut file, &mut copy)? {
+            fs::remove_file(&place)?;
+            fs::remove_file(name)?;
+            return Ok(false);
+        }
+        // Those that are used stay. It may have gone just now, which is no matter.
+        let _ = File::options().write(true).open(&place).map(|f| f.set_modified(SystemTime::now()));
+        Ok(true)
+    }
+
+    /// Keeps a source whose checksum was verified.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be copied.
+    pub fn keep(&self, sum: &Sum, file: &Path) -> io::Result<()> {
+        let place = self.place(sum);
+        let aside = self.path.join(format!(".{}.{}", std::process::id(), fastrand::u64(..)));
+        let kept = fs::copy(file, &aside).and_then(|_| fs::rename(&aside, &place));
+        if kept.is_err() {
+            let _ = fs::remove_file(&aside);
+        }
+        kept?;
+        self.prune(MOST)
+    }
+
+    /// Removes what was not used for the longest time until no more than this is left.
+    fn prune(&self, most: u64) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            // Others remove, too.
+            let Ok(metadata) = entry.metadata() else { continue };
+            files.push((metadata.modified()?, metadata.len(), entry.path()));
+        }
+        files.sort();
+        let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+        for (_, bytes, path) in files {
+            if total <= most {
+                break;
+            }
+            let _ = fs::remove_file(path);
+            total -= bytes;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_given_and_what_is_broken_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = SourceCache::open(&dir.path().join("cache")).unwrap();
+        let sum = Sum::parse("900150983cd24fb0d6963f7d28e17f72").unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        assert!(!cache.give(&sum, &to).unwrap());
+        fs::write(&from, "abc").unwrap();
+        cache.keep(&sum, &from).unwrap();
+        assert!(cache.give(&sum, &to).unwrap());
+        assert_eq!(fs::read_to_string(&to).unwrap(), "abc");
+        fs::remove_file(&to).unwrap();
+        fs::write(cache.place(&sum), "abd").unwrap();
+        assert!(!cache.give(&sum, &to).unwrap() && !to.exists() && !cache.place(&sum).exists());
+    }
+
+    #[test]
+    fn the_oldest_goes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = SourceCache::open(dir.path()).unwrap();
+        for (name, age) in [("a", 10), ("b", 30), ("c", 20)] {
+            let file = File::create(dir.path().join(name)).unwrap();
+            file.set_len(100).unwrap();
+            let then = SystemTime::now() - std::time::Duration::from_secs(age);
+            file.set_modified(then).unwrap();
+        }
+        cache.prune(250).unwrap();
+        let left = |name: &str| dir.path().join(name).exists();
+        assert_eq!([left("a"), left("b"), left("c")], [true, false, true]);
+    }
+}

@@ -1,0 +1,59 @@
+//! Where a repository is, before git goes there: whether its server may be asked, and where it
+//! leads.
+
+use std::net::IpAddr;
+
+use super::remote::Remote;
+use crate::fetch::address::Addresses;
+use crate::fetch::download::{DownloadError, Downloads};
+use crate::run::StageRun;
+use crate::verdict::Failure;
+
+/// A repository whose server may be asked.
+#[derive(Debug, Clone)]
+pub struct Reached {
+    /// The repository, at the end of all redirections.
+    pub remote: Remote,
+    /// Addresses of its server.
+    pub addresses: Vec<IpAddr>,
+    /// Whether that is this host, as the config allows.
+    pub is_local: bool,
+}
+
+/// Finds a repository.
+///
+/// # Errors
+///
+/// Its address is refused, its server away, or it is not there.
+pub fn reach(
+    stage: &StageRun<'_>,
+    remote: &Remote,
+    rules: &Addresses,
+    downloads: &Downloads,
+) -> Result<Reached, Failure> {
+    let failed = |error| crate::fetch::failure(stage, "the repository cannot be reached", error);
+    let wait = |time| crate::fetch::wait(stage, time);
+    let remote = match remote.is_http() {
+        false => remote.clone(),
+        true => {
+            let end = downloads.end_of(&remote.question(), &wait).map_err(failed)?;
+            let found = Remote::of_answer(&end);
+            // What is written into the address to open it is not part of the answer.
+            found
+                .filter(|found| found.host != remote.host || found.port != remote.port)
+                .unwrap_or_else(|| remote.clone())
+        }
+    };
+    let addresses = rules.of(&remote.host).map_err(|error| {
+        failed(match error.downcast() {
+            Ok(refused) => DownloadError::Refused(*refused),
+            Err(source) => {
+                DownloadError::Transfer { url: crate::http::redacted(&remote.url), source }
+            }
+        })
+    })?;
+    let is_local = addresses.iter().any(|address| {
+        address.is_loopback() || crate::fetch::address::inner(*address).is_loopback()
+    });
+    Ok(Reached { remote, addresses, is_local })
+}

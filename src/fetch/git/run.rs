@@ -1,0 +1,186 @@
+//! Running git in its sandbox, and what its failures mean.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sandbox::spec::Network;
+
+use super::commands;
+use super::reach::Reached;
+use super::remote::Remote;
+use crate::buildroot::scratch::Tools;
+use crate::run::{StageRun, plain};
+use crate::verdict::{Class, Failure, status};
+
+/// Longest time of one command, in milliseconds.
+const LONGEST_MS: u64 = 3_600_000;
+/// Times that a server that is away is asked.
+const TRIES: u32 = 4;
+/// Bytes of what a command prints that are kept.
+const MOST_SAID: usize = 16 << 20;
+
+/// What git says when the other side, or the way to it, is in trouble.
+const AWAY: [&str; 17] = [
+    "Could not resolve host",
+    "Couldn't connect to server",
+    "Failed to connect",
+    "Connection refused",
+    "Connection reset",
+    "Connection timed out",
+    "Connection closed",
+    "Operation timed out",
+    "Operation too slow",
+    "early EOF",
+    "RPC failed",
+    "the remote end hung up",
+    "Empty reply from server",
+    "gnutls_handshake",
+    "SSL_ERROR_SYSCALL",
+    "returned error: 5",
+    "returned error: 429",
+];
+
+/// git, with what it may see.
+pub struct Git<'a> {
+    /// What sandboxes are made of.
+    pub tools: Tools<'a>,
+    /// Where it runs.
+    pub stage: &'a StageRun<'a>,
+    /// Trees that it works on: host path, place inside, read-only.
+    pub trees: Vec<(PathBuf, PathBuf, bool)>,
+    /// Objects of another repository that it may use.
+    pub borrows: Option<String>,
+}
+
+/// What a command has said, and whether it failed.
+#[derive(Debug)]
+pub struct Answer {
+    /// Whether it did what it should.
+    pub success: bool,
+    /// What it wrote.
+    pub said: Vec<u8>,
+}
+
+impl Answer {
+    /// Its first line.
+    pub fn line(&self) -> String {
+        String::from_utf8_lossy(&self.said).lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Whether the other side was not there.
+    pub fn is_away(&self) -> bool {
+        let said = String::from_utf8_lossy(&self.said);
+        !self.success && AWAY.iter().any(|sign| said.contains(sign))
+    }
+}
+
+impl Git<'_> {
+    /// Runs a command that needs no network.
+    ///
+    /// # Errors
+    ///
+    /// The sandbox could not be used. How the command ended is in the answer.
+    pub fn local(&self, argv: Vec<String>) -> Result<Answer, Failure> {
+        self.run(argv, None)
+    }
+
+    /// As [`Git::local`], for a command that must succeed.
+    ///
+    /// # Errors
+    ///
+    /// It failed.
+    pub fn must(&self, what: &str, argv: Vec<String>) -> Result<Answer, Failure> {
+        let answer = self.local(argv)?;
+        if answer.success {
+            return Ok(answer);
+        }
+        Err(failure(self.stage, what, &answer, ""))
+    }
+
+    /// Runs a command that talks to a server, more than once if that is away.
+    ///
+    /// # Errors
+    ///
+    /// The sandbox could not be used, or the build was cancelled.
+    pub fn remote(&self, argv: &[String], reached: &Reached) -> Result<Answer, Failure> {
+        for attempt in 1.. {
+            let answer = self.run(argv.to_vec(), Some(reached))?;
+            if !answer.is_away() || attempt == TRIES {
+                return Ok(answer);
+            }
+            let wait = Duration::from_secs(1 << attempt);
+            let line = told(&answer, &reached.remote);
+            self.stage.note(&format!("{line}; trying again in {} s", wait.as_secs()));
+            self.stage.sleep(wait.as_secs());
+        }
+        unreachable!("the last try returns")
+    }
+
+    fn run(&self, argv: Vec<String>, reached: Option<&Reached>) -> Result<Answer, Failure> {
+        let host = |name: &str| std::env::var(name).ok().filter(|_| reached.is_some());
+        let addresses = reached.map_or(&[][..], |reached| &reached.addresses);
+        let remote = reached.map(|reached| &reached.remote);
+        let mut environment = commands::environment(remote, addresses, host);
+        if let Some(objects) = &self.borrows {
+            environment.insert("GIT_ALTERNATE_OBJECT_DIRECTORIES".to_owned(), objects.clone());
+        }
+        let network = match reached {
+            None => Some(Network::None),
+            Some(reached) if reached.is_local => Some(Network::Host),
+            Some(_) => None,
+        };
+        let context = self.tools.context;
+        let mut spec =
+            context.fetch(&self.trees, &environment, network, argv).map_err(|error| {
+                let message = "the sandbox for git could not be planned";
+                let cause = Some(error.into());
+                Failure::infrastructure(self.stage.stage, status::GENERIC, message, cause)
+            })?;
+        spec.timeout_ms = Some(LONGEST_MS);
+        let mut said = Vec::new();
+        let outcome = self.stage.raw(&spec, &mut |bytes| {
+            let room = MOST_SAID - said.len();
+            said.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        })?;
+        if let sandbox::Exit::CouldNotStart(error) = &outcome.exit {
+            let message = format!("git could not be started: {error}");
+            let hint =
+                error.step.contains("execute").then(|| "install git on this host".to_owned());
+            let stage = self.stage.stage;
+            return Err(
+                Failure::infrastructure(stage, status::ISOLATION, message, None).with_hint(hint)
+            );
+        }
+        Ok(Answer { success: outcome.exit.success(), said })
+    }
+}
+
+/// The line of an answer that says most, without secrets of addresses.
+pub fn told(answer: &Answer, remote: &Remote) -> String {
+    last_line(answer).replace(&remote.url, &crate::http::redacted(&remote.url))
+}
+
+fn last_line(answer: &Answer) -> String {
+    let said = String::from_utf8_lossy(&answer.said);
+    let line =
+        said.lines().rev().find(|line| line.starts_with("fatal:") || line.starts_with("error:"));
+    plain(line.or_else(|| said.lines().last()).unwrap_or("git said nothing"))
+}
+
+/// A command that failed. `url` is what must not be told as it is.
+pub fn failure(stage: &StageRun<'_>, what: &str, answer: &Answer, url: &str) -> Failure {
+    let mut line = last_line(answer);
+    if !url.is_empty() {
+        line = line.replace(url, &crate::http::redacted(url));
+    }
+    let is_away = answer.is_away();
+    let is_full = line.contains("No space left on device");
+    let class = match (is_away, is_full) {
+        (_, true) => Class::Resource,
+        (true, _) => Class::Infrastructure,
+        _ => Class::Package,
+    };
+    let message = format!("{what}: {line}");
+    let failure = Failure::infrastructure(stage.stage, status::SOURCE_PACKAGE, message, None);
+    Failure { class, retryable: is_away, evidence: vec![line], ..failure }
+}
