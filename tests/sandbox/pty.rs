@@ -91,6 +91,13 @@ impl Session {
         self.wait_until(name, |session| session.pid_of(name).is_some());
     }
 
+    /// Waits until a program runs that keys are for. Shells tell that they continue a job before
+    /// they do.
+    #[track_caller]
+    pub fn wait_for_foreground(&mut self, name: &str) {
+        self.wait_until(name, |session| session.pid_of(name).is_some_and(is_in_foreground));
+    }
+
     #[track_caller]
     pub fn wait_for_settings(&mut self, raw: bool) {
         self.wait_until("other settings", |session| session.is_raw() == raw);
@@ -147,6 +154,15 @@ impl Drop for Session {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Whether a process is not stopped, and in the group of its terminal (proc_pid_stat(5)).
+fn is_in_foreground(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    // After the name: state, parent, group, session, terminal, its group.
+    matches!(fields[..], [state, _, group, _, _, foreground, ..] if state != "T" && group == foreground)
 }
 
 fn settings(terminal: &OwnedFd) -> String {

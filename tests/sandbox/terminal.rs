@@ -63,13 +63,14 @@ fn keys(mode: Mode) {
 fn jobs(mode: Mode) {
     let mut running = session(mode, &["bash", "--norc", "--noprofile", "-i"]);
     running.type_text("PS1=; sleep 1000\n");
-    running.wait_for_program("sleep");
+    running.wait_for_foreground("sleep");
     running.type_text("\x1a");
     running.wait_for("Stopped");
     running.type_text("jobs -p | wc -l | sed 's/^/jobs: /'\n");
     running.wait_for("jobs: 1");
     running.type_text("fg\n");
     running.wait_for("\r\nsleep 1000");
+    running.wait_for_foreground("sleep");
     running.type_text("\x03");
     running.type_text("echo its status: $?\n");
     running.wait_for("its status: 130");
