@@ -109,7 +109,7 @@ impl NodeCase {
             "master_url: {}\njwt_token: {TOKEN}\nthreads_count: {threads}\nworking_dir: {}\n\
              maintenance_mode_file: {}\npulp_host: {}\npulp_user: {}\npulp_password: {}\n\
              exclusions_url: {}\nbuild_node_name: me\nrequest_timeout: 20\nalbs_node:\n  \
-             policies: /nonexistent\n  store: {}\n  control_socket: {}\n  poll_interval: 1\n  \
+             policies: {}\n  store: {}\n  control_socket: {}\n  poll_interval: 1\n  \
              ping_interval: 1\n  free_disk: 100M\n  free_inodes: 1000\n  max_load: 1000\n  \
              private_networks: [127.0.0.0/8]\n{own}",
             self.server.master_url(),
@@ -119,6 +119,7 @@ impl NodeCase {
             self.pulp.user,
             self.pulp.password,
             self.server.exclusions_url(),
+            self.policies().display(),
             self.store().display(),
             self.socket().display(),
         );
@@ -132,6 +133,11 @@ impl NodeCase {
 
     pub(super) fn store(&self) -> &Path {
         &shared(&self.case).store
+    }
+
+    /// The host's policies; none unless a test makes some.
+    pub(super) fn policies(&self) -> PathBuf {
+        self.case.dir.join("policies")
     }
 
     pub(super) fn maintenance(&self) -> PathBuf {

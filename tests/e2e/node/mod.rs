@@ -5,6 +5,7 @@ mod harness;
 #[path = "../../pulp/relay.rs"]
 mod relay;
 mod service;
+mod sources;
 mod tasks;
 
 #[path = "../../server/web_server/mod.rs"]

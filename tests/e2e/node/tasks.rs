@@ -9,7 +9,7 @@ use super::web_server::{Options, TaskState};
 const HELLO: &str = "BuildArch: noarch\n%description\n.\n%install\ninstall -D /dev/null \
                      %{buildroot}/usr/share/%{name}\n%files\n/usr/share/%{name}\n";
 
-fn arch() -> String {
+pub(super) fn arch() -> String {
     std::env::consts::ARCH.replace("powerpc64", "ppc64le")
 }
 
