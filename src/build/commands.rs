@@ -76,6 +76,22 @@ pub fn expand_spec(options: &MockOptions, spec: &str, more: &[String]) -> Vec<St
     start.into_iter().chain(more.iter().cloned()).chain([path]).collect()
 }
 
+/// What decides of the source package that `rpmbuild -bs` makes of a spec, besides its sources.
+const DECISIVE: &str = r"%{NAME} %{EPOCH} %{VERSION} %{RELEASE}\n[requires %{REQUIRENAME} %{REQUIREFLAGS} %{REQUIREVERSION}\n][not %{EXCLUDEARCH}\n][only %{EXCLUSIVEARCH}\n][arch %{BUILDARCHS}\n][source %{SOURCE}\n][patch %{PATCH}\n]";
+
+/// Succeeds if the source package that was unpacked is what `rpmbuild -bs` would make of it here,
+/// as far as headers tell. What rpm itself requires of a reader is left out: it is added later.
+pub fn is_same_source(options: &MockOptions, spec: &str) -> Vec<String> {
+    let target = options.rpmbuild_arch.as_deref().unwrap_or(&options.target_arch);
+    let path = format!("{}/SPECS/{spec}", top_directory(options));
+    let package = format!("{}/source.src.rpm", originals(options));
+    let script = "sorted() { grep -v '^requires rpmlib(' | LC_ALL=C sort -u; }
+        here=$(rpmspec -q --srpm --target \"$1\" --qf \"$4\" \"$2\" | sorted) &&
+        there=$(rpm -qp --nosignature --qf \"$4\" \"$3\" | sorted) &&
+        test -n \"$here\" && test \"$here\" = \"$there\"";
+    ["sh", "-c", script, "sh", target, &path, &package, DECISIVE].map(str::to_owned).to_vec()
+}
+
 /// Lists what a spec requires with the macros that are there now, one requirement a line.
 pub fn list_requires(options: &MockOptions, spec: &str) -> Vec<String> {
     let target = options.rpmbuild_arch.as_deref().unwrap_or(&options.target_arch);

@@ -11,9 +11,9 @@ pub mod outcome;
 mod pipeline;
 pub mod plan;
 pub mod plugins;
-mod provide;
 mod requires;
 mod rpmbuild;
+mod sources;
 
 use std::path::PathBuf;
 
@@ -39,6 +39,9 @@ pub struct BuildRequest {
     pub network: bool,
     /// Whether only the source package is made.
     pub only_source: bool,
+    /// Whether a source package that is given is used as it is, where making it anew would give the
+    /// same: packing large sources takes as long as building a small package.
+    pub reuse_source: bool,
     /// How sources of the spec that are missing may be had, if they may.
     pub provision: Option<Provision>,
 }

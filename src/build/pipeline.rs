@@ -319,7 +319,7 @@ impl<'a> Build<'a> {
             destination: commands::originals(options).into(),
             read_only: true,
         };
-        let mut spec = self.build_spec(stage, vec![visible], unpack)?;
+        let mut spec = self.build_spec(stage, vec![visible.clone()], unpack)?;
         spec.timeout_ms = Some(600_000);
         let what = "unpacking the source package";
         let (finished, too_large) = self.watched(stage, &spec, Log::Root, what)?;
@@ -334,6 +334,12 @@ impl<'a> Build<'a> {
             return Err(unpack_failure(&finished.tail));
         }
 
+        if let (true, Source::Srpm(path)) = (self.request.reuse_source, &self.request.source)
+            && self.is_same_source(stage, visible, &input.spec)?
+        {
+            stage.note("the source package is used as it is");
+            return Ok(path.clone());
+        }
         if let Some(provision) = &self.request.provision {
             self.bring_missing(stage, provision, &input.spec)?;
         }

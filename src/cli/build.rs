@@ -183,6 +183,7 @@ fn request(
             setup.store().path(),
         )?,
         network: setup.options.has_network(),
+        reuse_source: false,
         provision: None,
         only_source: args.only_source,
     })

@@ -149,7 +149,7 @@ fn configured(file: Option<&Path>) -> Result<PathBuf, CliError> {
 
 fn summary(status: &Json) -> String {
     let text = |json: &Json| plain(json.as_str().unwrap_or("-"));
-    let counts = &status["counts"];
+    let (counts, caches) = (&status["counts"], &status["caches"]);
     let state = match status["stopping"].as_str() {
         Some(how) => how.to_owned(),
         None => match status["not_taking"].as_str() {
@@ -160,7 +160,8 @@ fn summary(status: &Json) -> String {
     format!(
         "albs-node {} (pid {}), since {}: {state}\n\
          server {}  pulp {}\n\
-         slots {} of {} free; taken {}, done {}, failed {}, excluded {}, built again {}; uploaded {}\n",
+         slots {} of {} free; taken {}, done {}, failed {}, excluded {}, built again {}; uploaded {}\n\
+         outbox {} tasks, {} to deliver; kept {} buildroots, {} layers, {} mirrors, {} sources ({})\n",
         text(&status["version"]),
         status["pid"],
         text(&status["started"]),
@@ -174,6 +175,13 @@ fn summary(status: &Json) -> String {
         counts["excluded"],
         counts["again"],
         bytes(counts["uploaded_bytes"].as_u64().unwrap_or(0)),
+        status["outbox"]["held"],
+        status["outbox"]["delivering"],
+        caches["buildroots"],
+        caches["layers"],
+        caches["mirrors"],
+        caches["sources"],
+        bytes(caches["sources_bytes"].as_u64().unwrap_or(0)),
     )
 }
 

@@ -142,6 +142,7 @@ fn work(
     let resources = effective(&policy, &size, None, package.as_deref(), &[]).map_err(limits)?;
     let request = BuildRequest {
         source: fetched.source,
+        reuse_source: task.built_srpm_url.is_some(),
         provision,
         resultdir: resultdir.clone(),
         defines: Vec::new(),

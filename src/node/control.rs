@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::caches::Caches;
 use super::journal::Upload;
 use super::tell::{Level, tell, time};
 use super::worker::{DOING, Doing};
@@ -162,6 +163,11 @@ pub(crate) fn status(node: &Node) -> Json {
             "again": metrics.again.get(),
             "uploaded_bytes": metrics.uploaded_bytes.get(),
         },
+        "outbox": {
+            "held": held.len(),
+            "delivering": held.iter().filter(|held| held.kept.progress().built.is_some()).count(),
+        },
+        "caches": Caches::look(&current.config),
         "tasks": tasks,
     })
 }

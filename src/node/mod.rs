@@ -13,6 +13,7 @@
 
 mod admission;
 mod builder;
+mod caches;
 mod control;
 mod delivery;
 pub mod done;

@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn links_that_have_addresses() {
-        let tree = b"100644 blob aa\t.gitmodules\x00160000 commit bb\tlib/x\x00160000 commit cc\tz\0\
+        let tree =
+            b"100644 blob aa\t.gitmodules\x00160000 commit bb\tlib/x\x00160000 commit cc\tz\0\
             160000 commit dd\t../out\0";
         let settings = b"submodule.the.lib.path\nlib/x\0submodule.the.lib.url\n../x.git\0\
             submodule.o.path\n../out\0submodule.o.url\nhttps://h/o\0";

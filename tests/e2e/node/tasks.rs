@@ -56,6 +56,7 @@ fn a_source_package_is_made_and_built() {
         }
     }
     assert!(packages["stats"]["build_binaries"]["start_ts"].is_string());
+    assert!(node.text(&packages, "albs.").contains("the source package is used as it is"));
     assert!(packages["stats"]["resources"]["cpu_user_us"].is_string());
     assert!(node.text(&packages, "mock.").contains("config_opts['root']"));
     running.finish();
@@ -163,6 +164,8 @@ fn a_task_can_be_ended_and_looked_at() {
         text.contains("begun").then_some(())
     });
     let status = node.status();
+    assert_eq!(status["outbox"]["held"], 1, "{status:#}");
+    assert!(status["caches"]["buildroots"].is_u64(), "{status:#}");
     assert_eq!(status["tasks"][0]["state"], "rpmbuild", "{status:#}");
     let (good, text) = node.ask(&["status"]);
     assert!(good && text.contains("takes tasks") && text.contains("slow-1-1.src.rpm"), "{text}");

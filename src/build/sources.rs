@@ -1,5 +1,6 @@
-//! Sources that the spec expects and that the input did not bring. The spec is read inside, with
-//! the target's macros; what is missing is got outside, and brought in by a copy.
+//! What the spec says of the sources that were unpacked: whether some are missing, and whether
+//! their package would be another one if it were made anew. The spec is read inside, with the
+//! target's macros; what is missing is got outside, and brought in by a copy.
 
 use std::path::Path;
 
@@ -15,6 +16,20 @@ use crate::verdict::{Failure, classify_command, classify_helper};
 const PLACE: &str = "/run/albs-node/provided";
 
 impl Build<'_> {
+    /// Whether the source package that was unpacked would be made of its spec here, too. Its
+    /// requirements may be others on another architecture. `originals` is where it is seen.
+    pub(super) fn is_same_source(
+        &self,
+        stage: &StageRun<'_>,
+        originals: Mount,
+        spec: &str,
+    ) -> Result<bool, Failure> {
+        let argv = commands::is_same_source(self.env.options, spec);
+        let mut spec = self.build_spec(stage, vec![originals], argv)?;
+        spec.timeout_ms = Some(60_000);
+        Ok(stage.raw(&spec, &mut |_| {})?.exit == sandbox::Exit::Exited(0))
+    }
+
     /// Brings what is missing to where rpmbuild looks.
     pub(super) fn bring_missing(
         &self,
