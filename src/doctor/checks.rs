@@ -20,7 +20,10 @@ pub fn examine(facts: &Facts) -> Vec<Check> {
         landlock(facts),
         network(facts),
         package_managers(facts),
+        rpm(facts),
+        git(facts),
         disk(facts),
+        disk_limit(facts),
         memory(facts),
         emulators(facts),
     ]
@@ -177,9 +180,13 @@ fn package_managers(facts: &Facts) -> Check {
     let found: Vec<String> = facts
         .package_managers
         .iter()
-        .map(|(program, path)| match program == path {
-            true => program.display().to_string(),
-            false => format!("{} ({})", program.display(), path.display()),
+        .map(|(program, path, version)| {
+            let version = version.as_ref().map(|version| format!(" {version}"));
+            let version = version.unwrap_or_default();
+            match program == path {
+                true => format!("{}{version}", program.display()),
+                false => format!("{}{version} ({})", program.display(), path.display()),
+            }
         })
         .collect();
     if !found.is_empty() {
@@ -192,6 +199,49 @@ fn package_managers(facts: &Facts) -> Check {
         without: Some("only configs with use_bootstrap_image can be built".to_owned()),
         fix: Some("apt-get install dnf dnf-plugins-core, or dnf install dnf".to_owned()),
     }
+}
+
+fn rpm(facts: &Facts) -> Check {
+    match &facts.rpm {
+        Some(version) => ok("rpm", format!("{version}, which writes the databases of buildroots")),
+        None => Check {
+            name: "rpm",
+            state: State::Limited,
+            found: "no rpm".to_owned(),
+            without: Some("only configs with use_bootstrap_image can be built".to_owned()),
+            fix: Some("apt-get install rpm, or dnf install rpm".to_owned()),
+        },
+    }
+}
+
+fn git(facts: &Facts) -> Check {
+    match facts.has_git {
+        true => ok("git", "for the sources of the build node"),
+        false => Check {
+            name: "git",
+            state: State::Limited,
+            found: "no git".to_owned(),
+            without: Some("the node gets no sources of repositories".to_owned()),
+            fix: Some("apt-get install git, or dnf install git-core".to_owned()),
+        },
+    }
+}
+
+/// The first word of what a program says that looks like a version.
+pub(super) fn version(said: &str) -> Option<String> {
+    let words = said.lines().take(3).flat_map(str::split_whitespace);
+    words
+        .map(|word| word.trim_end_matches(','))
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.'))
+        .map(crate::run::plain)
+}
+
+/// Quotas are not for everybody, and not on every file system: what limits a build's disk is the
+/// same everywhere.
+fn disk_limit(facts: &Facts) -> Check {
+    let place = facts.disk.0.display();
+    let found = format!("what builds write in {place} is watched; quotas are not needed");
+    ok("disk limit", found)
 }
 
 fn disk(facts: &Facts) -> Check {
@@ -256,7 +306,13 @@ mod tests {
             sandbox: None,
             overlay: None,
             limits: None,
-            package_managers: vec![("/usr/bin/dnf".into(), "/usr/bin/dnf5".into())],
+            package_managers: vec![(
+                "/usr/bin/dnf".into(),
+                "/usr/bin/dnf5".into(),
+                Some("5.2.6".to_owned()),
+            )],
+            rpm: Some("4.19.1".to_owned()),
+            has_git: true,
             disk: ("/var/lib".into(), Some(100 << 30)),
             has_shared_memory: true,
             emulated: vec!["aarch64".to_owned()],
@@ -267,6 +323,19 @@ mod tests {
     fn a_good_host() {
         let checks = examine(&good());
         assert!(checks.iter().all(|check| check.state == State::Ok), "{checks:?}");
+    }
+
+    #[test]
+    fn versions() {
+        for (said, found) in [
+            ("4.14.0\n  Installed: dnf-0:4.14.0-8.el9.noarch at x\n", "4.14.0"),
+            ("dnf5 version 5.2.6.2\n", "5.2.6.2"),
+            ("RPM version 4.20.0\n", "4.20.0"),
+            ("git version 2.47.3\n", "2.47.3"),
+        ] {
+            assert_eq!(version(said).as_deref(), Some(found));
+        }
+        assert_eq!(version("no such program"), None);
     }
 
     #[test]
@@ -281,6 +350,8 @@ mod tests {
         facts.host.network.pasta = None;
         facts.host.landlock = 0;
         facts.package_managers = Vec::new();
+        facts.rpm = None;
+        facts.has_git = false;
         facts.disk.1 = Some(1 << 30);
         facts.has_shared_memory = false;
         let mut checks = examine(&facts);

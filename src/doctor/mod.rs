@@ -55,9 +55,12 @@ pub struct Facts {
     pub overlay: Option<String>,
     /// Why a sandbox cannot be limited, and what can be done; none if it can.
     pub limits: Option<(String, Option<String>)>,
-    /// Package managers of the host: what is called, and what that leads to. They are not asked
-    /// for their version, since dnf leaves a directory behind for every user who asks.
-    pub package_managers: Vec<(PathBuf, PathBuf)>,
+    /// Package managers of the host: what is called, what that leads to, and its version.
+    pub package_managers: Vec<(PathBuf, PathBuf, Option<String>)>,
+    /// The version of the host's rpm, if there is one.
+    pub rpm: Option<String>,
+    /// Whether git is there, for sources of the node.
+    pub has_git: bool,
     /// Where buildroots are, and the free bytes there.
     pub disk: (PathBuf, Option<u64>),
     /// Whether /dev/shm is in memory.
@@ -75,7 +78,7 @@ impl Facts {
             host = HostFacts::probe();
         }
         let there = store.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
-        let sandbox = try_sandbox(&host, &[]).err();
+        let sandbox = try_sandbox(&host, &[], &["true"], &mut |_| {}).err();
         let overlay = match &sandbox {
             Some((why, _)) => Some(why.clone()),
             None => try_overlay(&host, there).err(),
@@ -88,7 +91,13 @@ impl Facts {
                 .iter()
                 .map(Path::new)
                 .filter_map(|path| Some((path.to_owned(), program(path)?)))
+                .map(|(path, leads_to)| {
+                    let version = version(&host, &path);
+                    (path, leads_to, version)
+                })
                 .collect(),
+            rpm: version(&host, Path::new("rpm")),
+            has_git: version(&host, Path::new("git")).is_some(),
             disk: (there.to_owned(), free(there)),
             has_shared_memory: nix::sys::statfs::statfs("/dev/shm")
                 .is_ok_and(|data| data.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC),
@@ -100,7 +109,12 @@ impl Facts {
 
 /// Starts the smallest sandbox with the filters of a build. The error is what went wrong, and what
 /// can be done.
-fn try_sandbox(host: &HostFacts, more: &[Mount]) -> Result<(), (String, Option<String>)> {
+fn try_sandbox(
+    host: &HostFacts,
+    more: &[Mount],
+    argv: &[&str],
+    output: &mut dyn FnMut(&[u8]),
+) -> Result<(), (String, Option<String>)> {
     let mut mounts = vec![
         Mount::Proc { destination: "/proc".into() },
         Mount::Dev { destination: "/dev".into() },
@@ -116,9 +130,9 @@ fn try_sandbox(host: &HostFacts, more: &[Mount]) -> Result<(), (String, Option<S
         user: User::ROOT,
         capabilities: Vec::new(),
         environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
-        argv: vec!["true".to_owned()],
+        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         cwd: "/".into(),
-        stdio: Stdio { stdout: sandbox::spec::Stdout::Null, ..Stdio::CAPTURE },
+        stdio: Stdio::CAPTURE,
         network: Network::None,
         host_ports: Vec::new(),
         hostname: None,
@@ -133,12 +147,30 @@ fn try_sandbox(host: &HostFacts, more: &[Mount]) -> Result<(), (String, Option<S
         keep_session: false,
     };
     let failed = |error: sandbox::SandboxError| (with_causes(&error), error.hint());
-    let outcome = Sandbox::spawn(&spec, host).and_then(|s| s.wait(&mut |_| {})).map_err(failed)?;
+    let outcome = Sandbox::spawn(&spec, host).and_then(|s| s.wait(output)).map_err(failed)?;
     match outcome.exit {
         Exit::Exited(0) => Ok(()),
         Exit::CouldNotStart(failure) => Err((failure.to_string(), failure.hint)),
         exit => Err((exit.to_string(), None)),
     }
+}
+
+/// The version that a program tells. It is asked in a sandbox: dnf leaves a directory behind for
+/// every user who asks.
+fn version(host: &HostFacts, program: &Path) -> Option<String> {
+    let program = program.to_str()?;
+    let places = ["/var/log", "/var/cache", "/var/tmp", "/root"];
+    let mounts: Vec<Mount> = places
+        .iter()
+        .filter(|place| Path::new(place).is_dir())
+        .map(|place| Mount::Tmpfs { destination: place.into(), mode: 0o1777, size_bytes: None })
+        .collect();
+    let mut said = Vec::new();
+    let asked = try_sandbox(host, &mounts, &[program, "--version"], &mut |bytes| {
+        said.extend_from_slice(&bytes[..bytes.len().min(4096)]);
+    });
+    asked.ok()?;
+    checks::version(&String::from_utf8_lossy(&said))
 }
 
 fn try_overlay(host: &HostFacts, place: &Path) -> Result<(), String> {
@@ -161,7 +193,7 @@ fn try_overlay(host: &HostFacts, place: &Path) -> Result<(), String> {
         // Its mark would stay, of somebody who does not exist here.
         volatile: false,
     };
-    let tried = try_sandbox(host, &[mount]).map_err(|(why, _)| why);
+    let tried = try_sandbox(host, &[mount], &["true"], &mut |_| {}).map_err(|(why, _)| why);
     // What the kernel has made there belongs to ids that exist inside only, and may not be looked
     // into; it is empty.
     for name in ["work", "index"] {

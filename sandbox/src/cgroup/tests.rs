@@ -1,3 +1,4 @@
+use super::directories::maker;
 use super::*;
 use crate::spec::Limit;
 
