@@ -160,3 +160,23 @@ fn owners(kind: Kind, listing: &str) {
     };
     assert_eq!(lines, expected, "{kind:?}");
 }
+
+/// Between a keyboard and a screen, a shell has a terminal of its own, in the buildroot.
+#[test]
+fn a_shell_at_a_terminal() {
+    let Some(mut case) = Case::shared(Kind::Subids, "shell-terminal") else { return };
+    let terminal = "import os, pty, sys\n\
+                    sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    case.prefix = ["python3", "-c", terminal].map(str::to_owned).to_vec();
+    let config = case.config();
+    let script = "tty; test -t 0 && test -t 1 && echo both; ls /dev/pts; \
+                  stty size > /dev/null && echo sized; readlink /proc/self/fd/0; exit 9";
+    let run = case.run(&["shell", "-q", "-r", &config, "--", "bash", "-c", script]);
+    assert_eq!(run.status, 9, "{run:?}");
+    let screen = run.stdout.replace('\r', "");
+    assert!(screen.contains("/dev/pts/0\nboth\n0  ptmx\nsized\n/dev/pts/0\n"), "{run:?}");
+    // Typed by nobody: the end of input ends it.
+    let run = case.run(&["shell", "-q", "-r", &config, "--", "sh", "-c", "kill -9 $$"]);
+    assert_eq!(run.status, 137, "{run:?}");
+    case.nothing_left();
+}
