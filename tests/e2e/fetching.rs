@@ -117,7 +117,10 @@ fn any_ref_and_any_commit() {
         assert!(run.stderr.contains("no-such-ref"), "{run:?}");
     }
     // One commit is all that was asked for, where one could be had.
+    server.requests();
     commit_of(&fetch(&case, &server.url("moved/hello.git"), "to", &["--ref", "main"]));
+    let asked = server.requests();
+    assert_eq!(asked.matches("/moved/").count(), 1, "{asked}");
     let shallow = case.dir.join("to/tree/.git/shallow");
     assert_eq!(fs::read_to_string(shallow).unwrap().trim(), third);
 }

@@ -37,10 +37,10 @@ pub fn reach(
         false => remote.clone(),
         true => {
             let end = downloads.end_of(&remote.question(), &wait).map_err(failed)?;
-            let found = Remote::of_answer(&end);
-            // What is written into the address to open it is not part of the answer.
-            found
-                .filter(|found| found.host != remote.host || found.port != remote.port)
+            let there = |remote: &Remote| crate::http::redacted(remote.url.trim_end_matches('/'));
+            // Names and passwords of the address are not part of the answer's.
+            Remote::of_answer(&end)
+                .filter(|found| there(found) != there(remote))
                 .unwrap_or_else(|| remote.clone())
         }
     };
