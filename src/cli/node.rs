@@ -56,6 +56,9 @@ fn unusable(error: NodeError) -> CliError {
         NodeError::Outbox(_) => {
             Some("working_dir and albs_node.outbox say where it is; it must belong to this user")
         }
+        NodeError::Server(_) | NodeError::Pulp(_) => {
+            Some("whom to trust is told by the certificates of the package ca-certificates")
+        }
         NodeError::Control(..) => Some("albs_node.control_socket says where it is"),
         _ => None,
     };

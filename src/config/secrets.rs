@@ -54,7 +54,8 @@ pub(super) fn read(
         problems.warning(Some(line), format!("immudb_password has no effect: {NO_NOTARY}"), None);
     }
     if let (Some(mode), Some((_, line))) = (facts.config_mode, plain.first())
-        && mode & 0o077 != 0
+        // A group that may read it is the node's own, as scripts/install makes it.
+        && mode & 0o027 != 0
     {
         let keys: Vec<&str> = plain.iter().map(|(key, _)| *key).collect();
         let message = format!(

@@ -203,7 +203,10 @@ fn package_managers(facts: &Facts) -> Check {
 
 fn rpm(facts: &Facts) -> Check {
     match &facts.rpm {
-        Some(version) => ok("rpm", format!("{version}, which writes the databases of buildroots")),
+        Some((path, version)) => {
+            let version = version.as_deref().unwrap_or("of a version that it does not tell");
+            ok("rpm", format!("{} {version}", path.display()))
+        }
         None => Check {
             name: "rpm",
             state: State::Limited,
@@ -311,7 +314,7 @@ mod tests {
                 "/usr/bin/dnf5".into(),
                 Some("5.2.6".to_owned()),
             )],
-            rpm: Some("4.19.1".to_owned()),
+            rpm: Some(("/usr/bin/rpm".into(), Some("4.19.1".to_owned()))),
             has_git: true,
             disk: ("/var/lib".into(), Some(100 << 30)),
             has_shared_memory: true,

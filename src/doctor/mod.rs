@@ -57,8 +57,8 @@ pub struct Facts {
     pub limits: Option<(String, Option<String>)>,
     /// Package managers of the host: what is called, what that leads to, and its version.
     pub package_managers: Vec<(PathBuf, PathBuf, Option<String>)>,
-    /// The version of the host's rpm, if there is one.
-    pub rpm: Option<String>,
+    /// The host's rpm, if there is one, and its version.
+    pub rpm: Option<(PathBuf, Option<String>)>,
     /// Whether git is there, for sources of the node.
     pub has_git: bool,
     /// Where buildroots are, and the free bytes there.
@@ -96,8 +96,11 @@ impl Facts {
                     (path, leads_to, version)
                 })
                 .collect(),
-            rpm: version(&host, Path::new("rpm")),
-            has_git: version(&host, Path::new("git")).is_some(),
+            rpm: program(Path::new("/usr/bin/rpm")).map(|path| {
+                let version = version(&host, &path);
+                (path, version)
+            }),
+            has_git: program(Path::new("/usr/bin/git")).is_some(),
             disk: (there.to_owned(), free(there)),
             has_shared_memory: nix::sys::statfs::statfs("/dev/shm")
                 .is_ok_and(|data| data.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC),
