@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::done::{Bill, DoneFile, Reason};
 use super::worker::{RESULT, compressed, file};
 use crate::build::outcome::BuildOutcome;
+use crate::build::plugins::SCAN_DIRECTORY;
 use crate::causes::with_causes;
 use crate::run::StageRecord;
 use crate::task::{ArtifactKind, Half, Names, Stats, Status, Task};
@@ -144,12 +145,15 @@ fn copy_config(directory: &Path, name: &str) -> io::Result<DoneFile> {
     file(directory, &path, name, ArtifactKind::BuildLog)
 }
 
-/// Logs of a result directory, those of the build first, then those that the config asked for.
-/// What is in it was written by this program alone, and holds no links.
+/// Logs of a result directory, those of the build first, then those that the task asked for, whose
+/// names may end in anything. What is in it was written by this program alone, and holds no links.
 fn logs(result: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     below(result, &mut found, 0);
-    found.retain(|path| path.extension().is_some_and(|end| end == "log"));
+    let wanted = result.join(SCAN_DIRECTORY);
+    found.retain(|path| {
+        path.extension().is_some_and(|end| end == "log") || path.starts_with(&wanted)
+    });
     found.sort_by_key(|path| (path.components().count(), path.clone()));
     found
 }
@@ -211,7 +215,13 @@ mod tests {
     #[test]
     fn logs_of_the_build_come_first() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["root.log", "build.log", "outcome.json", "chroot_scan/a/config.log"] {
+        for name in [
+            "root.log",
+            "build.log",
+            "outcome.json",
+            "chroot_scan/a/config.log",
+            "chroot_scan/trace",
+        ] {
             let path = dir.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "x").unwrap();
@@ -221,6 +231,9 @@ mod tests {
             .iter()
             .map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string())
             .collect();
-        assert_eq!(names, ["build.log", "root.log", "chroot_scan/a/config.log"]);
+        assert_eq!(
+            names,
+            ["build.log", "root.log", "chroot_scan/trace", "chroot_scan/a/config.log"]
+        );
     }
 }

@@ -7,6 +7,7 @@ mod scan;
 mod sign;
 
 pub use compress::compress_logs;
+pub use scan::DIRECTORY as SCAN_DIRECTORY;
 
 use sandbox::spec::Mount;
 

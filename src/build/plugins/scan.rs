@@ -14,7 +14,7 @@ use crate::run::{ResultDir, StageRun};
 use crate::verdict::{Failure, classify_command, status};
 
 /// The directory of the files in the result directory, as in mock.
-const DIRECTORY: &str = "chroot_scan";
+pub const DIRECTORY: &str = "chroot_scan";
 /// Longer than copying takes anywhere.
 const TIMEOUT_MS: u64 = 3_600_000;
 
