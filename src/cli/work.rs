@@ -27,6 +27,9 @@ use crate::run::{Cancel, Event, Logs, ResultDir, Sink};
 use crate::task::{RefKind, Task, TaskConfig};
 use crate::verdict::{Failure, Stage, status};
 
+/// The config that is used, in the task's directory; what becomes an artifact shows no passwords.
+const CONFIG_IN_USE: &str = "used.cfg";
+
 /// What a task has come to.
 struct Ended {
     failure: Option<Failure>,
@@ -93,9 +96,16 @@ fn work(
     let broken = |message: String| CliError::new(status::CONFIG, message, None);
     let config = TaskConfig::new(task, &settings.base_arch)
         .map_err(|error| broken(format!("the task's config cannot be made: {error}")))?;
-    let place = directory.join(gather::CONFIG);
-    fs::write(&place, config.text())
-        .map_err(|error| broken(format!("cannot write {}: {error}", place.display())))?;
+    let extras = settings.extras();
+    let place = directory.join(CONFIG_IN_USE);
+    for (file, extras) in [(CONFIG_IN_USE, &extras), (gather::CONFIG, &extras.without_password())] {
+        let config = config.clone().with(task, extras);
+        let config =
+            config.map_err(|error| broken(format!("the task's config cannot be made: {error}")))?;
+        let file = directory.join(file);
+        fs::write(&file, config.text())
+            .map_err(|error| broken(format!("cannot write {}: {error}", file.display())))?;
+    }
     let mut config_opts = Vec::new();
     if !settings.build_network {
         config_opts.push(("rpmbuild_networking".to_owned(), "False".to_owned()));

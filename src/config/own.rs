@@ -35,6 +35,8 @@ pub struct Own {
     pub source_cache: PathBuf,
     /// Directory of mirrors of git repositories.
     pub git_cache: PathBuf,
+    /// Directory of the programs that sign for secure boot.
+    pub pesign_directory: PathBuf,
     /// Socket for `albs-node status` and the like.
     pub control_socket: PathBuf,
     /// Where metrics are served.
@@ -94,6 +96,9 @@ pub(super) fn read(
         outbox: s.path("outbox", problems).unwrap_or_else(|| inside("outbox")),
         source_cache: s.path("source_cache", problems).unwrap_or_else(|| inside("sources")),
         git_cache: s.path("git_cache", problems).unwrap_or_else(|| inside("git")),
+        pesign_directory: s
+            .path("pesign_directory", problems)
+            .unwrap_or_else(|| "/opt/pesign".into()),
         control_socket: s.path("control_socket", problems).unwrap_or(default_socket),
         metrics_address: s.parsed("metrics_address", "an address with a port", problems, |text| {
             text.parse().ok()

@@ -15,7 +15,11 @@ impl Display for Config {
             None => "not set",
         };
         line(f, "master_url", quoted(&self.master_url))?;
-        line(f, "npm_proxy", quoted(&masked(self.npm_proxy.as_deref())))?;
+        line(
+            f,
+            "npm_proxy",
+            quoted(&crate::http::without_password(self.npm_proxy.as_deref().unwrap_or_default())),
+        )?;
         line(f, "threads_count", self.threads_count)?;
         line(f, "working_dir", path(&self.working_dir))?;
         line(f, "maintenance_mode_file", path(&self.maintenance_mode_file))?;
@@ -41,6 +45,7 @@ impl Display for Config {
         line(f, "  outbox", path(&own.outbox))?;
         line(f, "  source_cache", path(&own.source_cache))?;
         line(f, "  git_cache", path(&own.git_cache))?;
+        line(f, "  pesign_directory", path(&own.pesign_directory))?;
         line(f, "  control_socket", path(&own.control_socket))?;
         match own.metrics_address {
             Some(address) => line(f, "  metrics_address", quoted(&address.to_string()))?,
@@ -87,18 +92,6 @@ fn comment(f: &mut Formatter<'_>, key: &str, text: &str) -> fmt::Result {
 
 fn hidden(secret: &Secret, default: &str) -> &'static str {
     if secret.expose() == default { "not set" } else { "set, not shown" }
-}
-
-/// An address without the password in it.
-fn masked(address: Option<&str>) -> String {
-    let address = address.unwrap_or_default();
-    match reqwest::Url::parse(address) {
-        Ok(mut url) if url.password().is_some() => {
-            let _ = url.set_password(Some("***"));
-            url.into()
-        }
-        _ => address.to_owned(),
-    }
 }
 
 /// JSON's strings are YAML's.

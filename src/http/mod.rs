@@ -51,6 +51,17 @@ pub fn client(timeout: Duration) -> Result<Client, HttpError> {
         .map_err(|source| HttpError::Setup { source })
 }
 
+/// An address to be shown: without the password in it.
+pub fn without_password(address: &str) -> String {
+    match reqwest::Url::parse(address) {
+        Ok(mut url) if url.password().is_some() => {
+            let _ = url.set_password(Some("***"));
+            url.into()
+        }
+        _ => address.to_owned(),
+    }
+}
+
 /// Reads an answer of at most `most` bytes.
 ///
 /// # Errors

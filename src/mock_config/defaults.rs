@@ -33,6 +33,11 @@ pub(super) fn defaults() -> &'static Defaults {
     &DEFAULTS
 }
 
+/// What an option is before any config.
+pub fn default_option(name: &str) -> Option<Value> {
+    defaults().options.get(name).cloned()
+}
+
 fn read(data: &str) -> Option<Defaults> {
     let file: File = serde_json::from_str(data).ok()?;
     let options = with_tuples(&file.options, "", &file.tuples)?;

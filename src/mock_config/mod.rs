@@ -37,6 +37,7 @@ mod write;
 
 pub use builtin::names as builtin_names;
 pub use check::{Finding, Severity, check};
+pub use defaults::default_option;
 pub use error::{ConfigError, ErrorKind};
 pub use host::HostView;
 pub use list::{Listed, list};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::done::write_whole;
 use crate::config::{BuildNetwork, Config};
 use crate::resources::{Amount, Resource};
+use crate::task::NodeExtras;
 
 /// Name of the file in a task's directory.
 const FILE: &str = "settings.json";
@@ -35,6 +36,8 @@ pub struct Settings {
     pub limits: BTreeMap<String, String>,
     /// Whether rpmbuild may have a network.
     pub build_network: bool,
+    /// Directory of the programs that sign for secure boot.
+    pub pesign_directory: PathBuf,
     /// Proxy for npm and yarn in builds.
     pub npm_proxy: Option<String>,
 }
@@ -57,7 +60,16 @@ impl Settings {
             private_networks: own.private_networks.clone(),
             limits: limits.collect(),
             build_network: own.build_network == BuildNetwork::Task,
+            pesign_directory: own.pesign_directory.clone(),
             npm_proxy: config.npm_proxy.clone(),
+        }
+    }
+
+    /// What builds get from the node.
+    pub fn extras(&self) -> NodeExtras {
+        NodeExtras {
+            pesign_directory: self.pesign_directory.clone(),
+            npm_proxy: self.npm_proxy.clone(),
         }
     }
 

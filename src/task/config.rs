@@ -153,7 +153,7 @@ impl TaskConfig {
         out
     }
 
-    fn set(&mut self, path: &[&str], value: impl Into<Value>) {
+    pub(super) fn set(&mut self, path: &[&str], value: impl Into<Value>) {
         let path = path.iter().map(|key| (*key).to_owned()).collect();
         self.assignments.push(Assignment { path, value: value.into() });
     }

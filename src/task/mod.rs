@@ -3,6 +3,7 @@
 
 mod check;
 mod config;
+mod extras;
 mod names;
 mod python_time;
 mod reach;
@@ -13,6 +14,7 @@ use serde_json::{Map, Value as Json};
 
 pub(crate) use check::{is_git_ref, is_source};
 pub use config::{Assignment, TaskConfig, TaskConfigError};
+pub use extras::NodeExtras;
 pub use names::{Half, Names, arch_of};
 pub use python_time::{datetime, timedelta};
 pub use read::{Complaint, MalformedTask};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use albs_node::mock_config::{LoadedConfig, Value, load};
-use albs_node::task::{Task, TaskConfig, TaskConfigError};
+use albs_node::task::{NodeExtras, Task, TaskConfig, TaskConfigError};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -165,6 +165,52 @@ fn what_the_task_says_goes_before_the_defaults() {
     );
     let conf = shown(&["dnf.conf"]).unwrap();
     assert!(conf.contains("\\ngpgcheck=1\\n") && conf.contains("\\nexclude=a b\\n"), "{conf}");
+}
+
+#[test]
+fn what_the_node_adds() {
+    let extras = NodeExtras {
+        pesign_directory: "/srv/pesign".into(),
+        npm_proxy: Some("http://me:word@proxy:3128/".into()),
+    };
+    let none = NodeExtras { npm_proxy: None, ..extras.clone() };
+    let plain = task(json!({}), json!([]));
+    let unchanged = TaskConfig::new(&plain, "x86_64").unwrap();
+    assert_eq!(unchanged.clone().with(&plain, &none).unwrap(), unchanged);
+
+    let with = |data: Json, is_secure_boot, extras: &NodeExtras| {
+        let task = Task { is_secure_boot, ..task(data, json!([])) };
+        TaskConfig::new(&task, "x86_64").unwrap().with(&task, extras)
+    };
+    // mock's own arguments stay, as do those of the task.
+    for (data, first) in [
+        (json!({}), "--capability=cap_ipc_lock"),
+        (json!({"mock": {"nspawn_args": ["--setenv=A=1"]}}), "--setenv=A=1"),
+    ] {
+        let config = with(data, true, &none).unwrap();
+        let loaded = load_text(&config.text());
+        let bind = format!("['{first}', '--bind-ro=/srv/pesign:/usr/local/bin']");
+        assert_eq!(loaded.raw().get("nspawn_args").unwrap().to_string(), bind);
+        let options = loaded.options().unwrap();
+        let [bind] = &options.nspawn.binds[..] else { panic!("{:?}", options.nspawn) };
+        assert!(bind.read_only && bind.source == "/srv/pesign", "{bind:?}");
+        assert!(options.files.keys().eq(["etc/rpm/macros.modsign"]), "{:?}", options.files);
+        reads_back(&config);
+    }
+    let bad = json!({"mock": {"nspawn_args": "--setenv=A=1"}});
+    let error = with(bad, true, &none).unwrap_err().to_string();
+    assert!(error.contains("nspawn_args of the task must be a list"), "{error}");
+
+    let proxied = with(json!({}), false, &extras).unwrap();
+    let files = load_text(&proxied.text()).options().unwrap().files;
+    insta::assert_json_snapshot!(files, @r#"
+    {
+      "usr/etc/npmrc": "https-proxy=http://me:word@proxy:3128/\nproxy=http://me:word@proxy:3128/\nstrict-ssl=false\n",
+      "usr/etc/yarnrc": "https-proxy \"http://me:word@proxy:3128/\"\nproxy \"http://me:word@proxy:3128/\"\nstrict-ssl false\n"
+    }
+    "#);
+    let shown = with(json!({}), false, &extras.without_password()).unwrap().text();
+    assert!(shown.contains("me:***@proxy") && !shown.contains("word"), "{shown}");
 }
 
 fn any_json() -> impl Strategy<Value = Json> {

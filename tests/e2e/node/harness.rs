@@ -127,6 +127,12 @@ impl NodeCase {
         fs::set_permissions(self.config(), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
+    /// Adds lines outside the node's own section.
+    pub(super) fn configure_top(&self, lines: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        fs::write(self.config(), format!("{lines}{text}")).unwrap();
+    }
+
     pub(super) fn config(&self) -> PathBuf {
         self.case.dir.join("build_node.yml")
     }

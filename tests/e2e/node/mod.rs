@@ -1,6 +1,7 @@
 //! The build node, beside a stand-in for albs-web-server and a real Pulp.
 
 mod chaos;
+mod extras;
 mod harness;
 #[path = "../../pulp/relay.rs"]
 mod relay;
