@@ -7,6 +7,7 @@
 
 mod fixture;
 mod published;
+mod reader;
 mod relay;
 
 use std::time::{Duration, Instant};

@@ -3,6 +3,9 @@
 mod chaos;
 mod extras;
 mod harness;
+mod published;
+#[path = "../../pulp/reader.rs"]
+mod reader;
 #[path = "../../pulp/relay.rs"]
 mod relay;
 mod service;
