@@ -3,7 +3,7 @@
 //! `cli` parses and prints; `build` is the one pipeline; `buildroot` and `source` feed it;
 //! `mock_config` reads mock's configs, `task` those of albs-web-server; `image` gets the images
 //! that roots start from; `config` reads the node's own, `server` and `upload` talk to
-//! albs-web-server and Pulp. Everything untrusted runs inside the crate `sandbox`.
+//! albs-web-server and Pulp, and `queue` is a directory in the place of both. Everything untrusted runs inside the crate `sandbox`.
 
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ pub mod mock_config;
 mod nearest;
 pub mod node;
 pub mod profile;
+pub mod queue;
 pub mod resources;
 pub mod retry;
 pub mod run;

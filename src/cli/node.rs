@@ -15,12 +15,11 @@ use crate::verdict::status;
 pub(super) fn run(args: &NodeArgs) -> Result<u8, CliError> {
     let Some(config) = load(args) else { return Ok(status::CONFIG) };
     let program = own_program()?;
+    let (from, to) = config.ends();
     let told = format!(
-        "albs-node {} takes tasks of {} for {} slots, and uploads to {}",
+        "albs-node {} takes tasks of {from} for {} slots, and uploads to {to}",
         env!("CARGO_PKG_VERSION"),
-        config.master_url,
         config.threads_count,
-        config.pulp_host
     );
     let node = Node::new(current(config)?, program).map_err(unusable)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -59,6 +58,7 @@ fn unusable(error: NodeError) -> CliError {
         NodeError::Server(_) | NodeError::Pulp(_) => {
             Some("whom to trust is told by the certificates of the package ca-certificates")
         }
+        NodeError::Queue(_) => Some("albs_node.queue or --queue says where it is"),
         NodeError::Control(..) => Some("albs_node.control_socket says where it is"),
         _ => None,
     };

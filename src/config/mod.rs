@@ -83,6 +83,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// Where tasks come from, and where files go.
+    pub fn ends(&self) -> (String, String) {
+        match &self.own.queue {
+            Some(queue) => (queue.join("tasks").display().to_string(), queue.display().to_string()),
+            None => (self.master_url.clone(), self.pulp_host.clone()),
+        }
+    }
+
     /// Where the list of packages is that this node does not build.
     pub fn exclusions(&self) -> String {
         format!("{}{}", self.exclusions_url, self.build_node_name)
@@ -100,6 +108,8 @@ pub struct Flags {
     pub threads: Option<u64>,
     /// `-w`: directory for everything that the node writes.
     pub working_dir: Option<PathBuf>,
+    /// `--queue`: directory in place of albs-web-server and Pulp.
+    pub queue: Option<PathBuf>,
 }
 
 /// What a file has become.
@@ -149,7 +159,7 @@ pub fn read(file: Option<(&Path, Result<&str, String>)>, flags: &Flags, facts: &
     let section = Section::new("", entries, &mut problems);
     let config = config(section, flags, facts, &mut problems);
     let usable = !problems.found.iter().any(Problem::is_error);
-    if usable {
+    if usable && config.own.queue.is_none() {
         missing_secrets(&config, &mut problems);
     }
     let mut problems = problems.found;
@@ -239,7 +249,7 @@ fn config(mut section: Section, flags: &Flags, facts: &Facts, problems: &mut Pro
         build_node_name: s
             .parsed("build_node_name", "a name without slashes", problems, file_name)
             .unwrap_or_else(|| facts.node_name()),
-        own: own::read(own, &working_dir, mock_basedir, facts, problems),
+        own: own::read(own, &working_dir, mock_basedir, flags.queue.clone(), facts, problems),
         working_dir,
     };
     section.end(Error, problems);

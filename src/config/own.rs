@@ -31,6 +31,8 @@ pub struct Own {
     pub store: PathBuf,
     /// Directory of tasks that are not reported yet.
     pub outbox: PathBuf,
+    /// Directory that tasks come from and go to, in place of albs-web-server and Pulp.
+    pub queue: Option<PathBuf>,
     /// Directory of sources, by checksum.
     pub source_cache: PathBuf,
     /// Directory of mirrors of git repositories.
@@ -70,6 +72,7 @@ pub(super) fn read(
     section: Option<Section>,
     working_dir: &Path,
     mock_basedir: Option<PathBuf>,
+    flag: Option<PathBuf>,
     facts: &Facts,
     problems: &mut Problems,
 ) -> Own {
@@ -94,6 +97,7 @@ pub(super) fn read(
         policies: s.path("policies", problems).unwrap_or_else(|| "/etc/albs-node".into()),
         store: s.path("store", problems).or(mock_basedir).unwrap_or_else(|| inside("store")),
         outbox: s.path("outbox", problems).unwrap_or_else(|| inside("outbox")),
+        queue: flag.or(s.path("queue", problems)),
         source_cache: s.path("source_cache", problems).unwrap_or_else(|| inside("sources")),
         git_cache: s.path("git_cache", problems).unwrap_or_else(|| inside("git")),
         pesign_directory: s

@@ -43,6 +43,9 @@ impl Display for Config {
         line(f, "  policies", path(&own.policies))?;
         line(f, "  store", path(&own.store))?;
         line(f, "  outbox", path(&own.outbox))?;
+        if let Some(queue) = &own.queue {
+            line(f, "  queue", path(queue))?;
+        }
         line(f, "  source_cache", path(&own.source_cache))?;
         line(f, "  git_cache", path(&own.git_cache))?;
         line(f, "  pesign_directory", path(&own.pesign_directory))?;

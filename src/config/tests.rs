@@ -150,6 +150,7 @@ fn flags_go_before_the_file() {
         master: Some("https://h/api".into()),
         threads: Some(9),
         working_dir: Some("/w".into()),
+        queue: Some("/q".into()),
     };
     let text = "threads_count: 2\nworking_dir: /other\nmaster_url: http://other/\n";
     let reading = read(Some((Path::new("n.yml"), Ok(text))), &flags, &facts());
@@ -157,6 +158,9 @@ fn flags_go_before_the_file() {
     assert_eq!((config.threads_count, config.master_url.as_str()), (9, "https://h/api/"));
     // What lies in it moves as well, which the Python node's -w does not do.
     assert_eq!(config.own.outbox, Path::new("/w/outbox"));
+    assert_eq!(config.ends(), ("/q/tasks".into(), "/q".into()));
+    // Neither of the services is asked, so that nothing is missing.
+    assert!(reading.problems.is_empty(), "{:?}", reading.problems);
     let flags = Flags { master: Some("nowhere".into()), ..Flags::default() };
     assert!(read(None, &flags, &facts()).config.is_none());
 }

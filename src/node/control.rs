@@ -142,12 +142,13 @@ pub(crate) fn status(node: &Node) -> Json {
     let held: Vec<Arc<Held>> = node.tasks().values().cloned().collect();
     let tasks: Vec<Json> = held.iter().map(|held| task(held)).collect();
     let metrics = &node.metrics;
+    let (from, to) = current.config.ends();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "started": time(node.started),
-        "server": current.config.master_url,
-        "pulp": current.config.pulp_host,
+        "server": from,
+        "pulp": to,
         "stopping": match node.stopping() {
             Stop::No => Json::Null,
             Stop::Finish => "finishing".into(),

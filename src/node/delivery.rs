@@ -103,7 +103,7 @@ async fn upload_one(node: &Node, held: &Held, file: &DoneFile, resume: Option<St
             }
         };
         let current = node.current();
-        let upload = current.pulp.upload(&wanted, &Backoff::UPLOAD, &journal);
+        let upload = current.ends.upload(&wanted, &journal);
         let result = tokio::select! {
             result = upload => result,
             () = cancelled(held) => {
@@ -188,7 +188,7 @@ async fn tell_server(node: &Node, held: &Arc<Held>) -> Status {
         held.silent.store(true, Ordering::Relaxed);
         surely(held, &Entry::Reporting { at: Timestamp::now() }).await;
         attempt += 1;
-        let error = match node.current().server.build_done(&report).await {
+        let error = match node.current().ends.build_done(&report).await {
             Ok(delivered) => {
                 let how = match delivered {
                     Delivered::Queued => "reported",

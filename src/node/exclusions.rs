@@ -25,7 +25,7 @@ impl Exclusions {
         let valid = Duration::from_secs(current.config.cache_update_interval);
         let is_fresh = self.known.as_ref().is_some_and(|(since, _)| now - *since < valid);
         if !is_fresh && self.again.is_none_or(|again| again <= now) {
-            match current.server.exclusions(&current.config.exclusions()).await {
+            match current.ends.exclusions(&current.config.exclusions()).await {
                 Ok(list) => {
                     self.known = Some((now, list));
                     (self.again, self.trouble) = (None, None);

@@ -26,7 +26,7 @@ pub(super) async fn run(node: Arc<Node>) {
         if held.is_empty() {
             continue;
         }
-        let trouble = node.current().server.ping(&Ping::new(held)).await.err();
+        let trouble = node.current().ends.ping(&Ping::new(held)).await.err();
         let trouble = trouble.map(|error| {
             let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
             format!("tasks could not be told to be held: {}{hint}", with_causes(&error))

@@ -17,6 +17,7 @@ mod caches;
 mod control;
 mod delivery;
 pub mod done;
+mod ends;
 mod exclusions;
 pub mod gather;
 mod heartbeat;
@@ -40,10 +41,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
+use crate::queue::QueueError;
 use crate::resources::{HostSize, Policy, Resource};
-use crate::server::{Server, ServerError};
-use crate::upload::{Pulp, PulpOptions, UploadError};
+use crate::server::ServerError;
+use crate::upload::UploadError;
 pub use control::{Request, ask};
+use ends::Ends;
 use metrics::Metrics;
 pub use outbox::{HeldTask, Outbox, OutboxError};
 pub use tell::{Level, tell};
@@ -64,8 +67,7 @@ pub enum Stop {
 pub struct Current {
     /// The config.
     pub config: Config,
-    server: Server,
-    pulp: Pulp,
+    ends: Ends,
     /// Bytes of memory that a build of no special class may use.
     memory_limit: Option<u64>,
 }
@@ -79,6 +81,9 @@ pub enum NodeError {
     /// The client of Pulp.
     #[error("the client of Pulp cannot be set up")]
     Pulp(#[source] UploadError),
+    /// The directory in the place of both.
+    #[error("the queue cannot be used")]
+    Queue(#[from] QueueError),
     /// The outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
@@ -106,8 +111,7 @@ impl Current {
         let size = HostSize::probe(slots, &config.own.store);
         let effective = crate::resources::effective(&policy, &size, None, None, &[])?;
         Ok(Current {
-            server: Server::new(&config).map_err(NodeError::Server)?,
-            pulp: Pulp::new(PulpOptions::new(&config)).map_err(NodeError::Pulp)?,
+            ends: Ends::new(&config)?,
             memory_limit: effective.number(Resource::Memory),
             config,
         })
@@ -245,6 +249,8 @@ impl Node {
             tell(Level::Info, format_args!("task {} is taken up again", kept.id));
             self.carry(kept, None);
         }
+        // One that is left aside is held, too.
+        self.current().ends.take_up(|id| self.outbox.has(id))?;
         Ok(())
     }
 
@@ -298,6 +304,8 @@ impl Node {
         let kept = &old.config.own;
         new.config.own.outbox.clone_from(&kept.outbox);
         new.config.own.control_socket.clone_from(&kept.control_socket);
+        // Tasks that are held are reported to where they came from.
+        new.config.own.queue.clone_from(&kept.queue);
         let (before, after) = (slots_of(&old.config), slots_of(&new.config));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         if after > before {

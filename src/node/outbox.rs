@@ -135,6 +135,11 @@ impl Outbox {
         HeldTask::open(id, directory).map(Some)
     }
 
+    /// Whether a task is held, also if it cannot be read.
+    pub fn has(&self, id: i64) -> bool {
+        self.path.join(id.to_string()).exists()
+    }
+
     /// Forgets a task, which is reported.
     ///
     /// # Errors

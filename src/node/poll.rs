@@ -60,7 +60,7 @@ pub(super) async fn run(node: &Arc<Node>) {
         let config = &current.config;
         let ask = GetTask::new(&config.base_arch, config.build_src, excluded);
         // Whoever has asked has taken it: this call is never given up, also when the node stops.
-        let wait = match current.server.get_task(&ask).await {
+        let wait = match current.ends.get_task(&ask).await {
             Ok(received) => {
                 failures = 0;
                 server.is(Level::Warning, None, "the server answers again");

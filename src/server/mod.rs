@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 
 use crate::config::Config;
 use crate::http::{self, HttpError};
+use crate::queue::QueueError;
 use crate::retry::Trouble;
 use crate::task::{BuildDone, GetTask, MalformedTask, Ping, Task, exclusions};
 
@@ -57,18 +58,33 @@ pub enum Delivered {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ServerError {
-    source: HttpError,
+    source: Cause,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error(transparent)]
+    Call(#[from] HttpError),
+    /// A directory is in the place of the server.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
 }
 
 impl ServerError {
     /// What it means for the next try.
     pub fn trouble(&self) -> Trouble {
-        self.source.trouble()
+        match &self.source {
+            Cause::Call(error) => error.trouble(),
+            Cause::Queue(_) => Trouble::Passing { retry_after: None },
+        }
     }
 
     /// The status of the answer.
     pub fn status(&self) -> Option<u16> {
-        self.source.status()
+        match &self.source {
+            Cause::Call(error) => error.status(),
+            Cause::Queue(_) => None,
+        }
     }
 
     /// What can be done.
@@ -83,14 +99,17 @@ impl ServerError {
             Some(500) => {
                 Some("the server's own log tells more; its database or broker may be away")
             }
-            _ => self.source.hint(),
+            _ => match &self.source {
+                Cause::Call(error) => error.hint(),
+                Cause::Queue(_) => Some("the queue must belong to the user of the node"),
+            },
         }
     }
 }
 
-impl From<HttpError> for ServerError {
-    fn from(source: HttpError) -> Self {
-        ServerError { source }
+impl<T: Into<Cause>> From<T> for ServerError {
+    fn from(source: T) -> Self {
+        ServerError { source: source.into() }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::http::HttpError;
+use crate::queue::QueueError;
 use crate::retry::Trouble;
 
 /// Why a file was not uploaded.
@@ -22,6 +23,9 @@ pub(super) enum Reason {
     Read(#[source] io::Error),
     #[error("it is not the file any more whose checksum was taken")]
     Changed,
+    /// A directory is in the place of Pulp.
+    #[error(transparent)]
+    Keep(QueueError),
     #[error(transparent)]
     Call(#[from] HttpError),
     #[error("Pulp's task {task} ended as {state}{}{reason}", if reason.is_empty() { "" } else { ": " })]
@@ -39,6 +43,16 @@ impl UploadError {
         UploadError { path: path.to_owned(), reason }
     }
 
+    /// A file that could not be put into a queue's directory.
+    pub fn kept(path: &Path, error: QueueError) -> UploadError {
+        UploadError::new(path, Reason::Keep(error))
+    }
+
+    /// A file that is not the one any more whose checksum was taken.
+    pub fn changed(path: &Path) -> UploadError {
+        UploadError::new(path, Reason::Changed)
+    }
+
     /// What it means for the next try.
     pub fn trouble(&self) -> Trouble {
         match &self.reason {
@@ -47,7 +61,9 @@ impl UploadError {
             Reason::Call(error) if error.status() == Some(400) => Trouble::Doubtful,
             Reason::Call(error) => error.trouble(),
             Reason::Task { state, .. } if state == "failed" => Trouble::Doubtful,
-            Reason::Task { .. } | Reason::Deadline { .. } => Trouble::Passing { retry_after: None },
+            Reason::Keep(_) | Reason::Task { .. } | Reason::Deadline { .. } => {
+                Trouble::Passing { retry_after: None }
+            }
             Reason::NotFound | Reason::Damaged(_) => Trouble::Doubtful,
         }
     }

@@ -24,6 +24,9 @@ pub(in crate::cli) struct NodeArgs {
     /// Where the node keeps everything, in place of working_dir.
     #[arg(short, long, value_name = "DIR")]
     working_dir: Option<PathBuf>,
+    /// A directory to take tasks from and bring everything to, in place of albs-web-server and Pulp.
+    #[arg(long, value_name = "DIR")]
+    queue: Option<PathBuf>,
     /// Tell more.
     #[arg(short, long)]
     pub(in crate::cli) verbose: bool,
@@ -39,6 +42,7 @@ impl NodeArgs {
             master: self.master.clone(),
             threads: self.threads,
             working_dir: self.working_dir.as_ref().map(absolute),
+            queue: self.queue.as_ref().map(absolute),
         }
     }
 }
