@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 
 use super::done::{self, Done, Reason};
 use super::journal::Entry;
+use super::sentry::{self, Event};
 use super::settings::Settings;
 use super::story;
 use super::tell::{Level, tell};
@@ -40,7 +41,7 @@ enum Verdict {
     /// It is built, or never will be.
     Final(Box<Done>),
     /// Another worker shall try, after the node's fault, which is told.
-    Again(String),
+    Again(Box<Reason>),
     /// Another worker shall try when the node is there again.
     Later,
 }
@@ -52,6 +53,7 @@ pub(super) async fn build(node: &Node, held: &Arc<Held>) -> Result<(), Stopped> 
         story::add(&directory, &format!("error: {malformed}"));
         let complaints: Vec<_> = malformed.complaints.iter().map(ToString::to_string).collect();
         finish(
+            node,
             held,
             Done::failed(Reason {
                 phase: "task".into(),
@@ -79,11 +81,13 @@ pub(super) async fn build(node: &Node, held: &Arc<Held>) -> Result<(), Stopped> 
         );
         match verdict {
             Verdict::Final(done) => {
-                finish(held, *done).await;
+                finish(node, held, *done).await;
                 return Ok(());
             }
             Verdict::Later => return Err(Stopped),
-            Verdict::Again(why) => {
+            Verdict::Again(reason) => {
+                tell_sentry(node, held, &reason, true);
+                let why = reason.to_string();
                 node.metrics.again.inc();
                 let wait =
                     PAUSE.mul_f64(0.5 + fastrand::f64()) * 2u32.pow(progress.failures as u32);
@@ -147,7 +151,7 @@ fn decide(
     if is_own || is_last || cancelled || reason.class == CANCELLED {
         return Verdict::Final(Box::new(done));
     }
-    Verdict::Again(reason.to_string())
+    Verdict::Again(Box::new(reason.clone()))
 }
 
 /// Waits for a worker's end: one that is there, or a new one. Says what is known of a crash; there
@@ -259,7 +263,7 @@ fn start(program: &Path, directory: &Path, settings: &Settings) -> io::Result<st
 }
 
 /// Ends the story, makes it an artifact, and writes down that nothing is left to build.
-async fn finish(held: &Arc<Held>, mut done: Done) {
+async fn finish(node: &Node, held: &Arc<Held>, mut done: Done) {
     let directory = &held.kept.directory;
     let verdict = match (&done.reason, done.status) {
         (Some(reason), Status::Excluded) => format!("excluded: {reason}"),
@@ -268,6 +272,9 @@ async fn finish(held: &Arc<Held>, mut done: Done) {
     };
     tell(Level::Info, format_args!("task {}: {verdict}", held.kept.id));
     story::add(directory, &verdict);
+    if let Some(reason) = &done.reason {
+        tell_sentry(node, held, reason, false);
+    }
     match tokio::task::block_in_place(|| worker::story_file(directory, held.kept.id)) {
         Ok(file) => done.files.push(file),
         Err(error) => tell(
@@ -276,6 +283,14 @@ async fn finish(held: &Arc<Held>, mut done: Done) {
         ),
     }
     surely(held, &Entry::Built { at: Timestamp::now(), done: Box::new(done) }).await;
+}
+
+/// Failures of packages are no news for those who run the node.
+fn tell_sentry(node: &Node, held: &Held, reason: &Reason, is_tried_again: bool) {
+    if sentry::is_told(reason) {
+        let task = held.kept.task.as_deref().ok();
+        node.tell_sentry(Event::of_task(held.kept.id, task, reason, is_tried_again));
+    }
 }
 
 /// Writes an entry, however long it takes: on a full disk, nothing goes on without it.
@@ -350,7 +365,7 @@ mod tests {
     fn a_worker_that_dies_is_the_nodes_fault() {
         let told = decide(Ok(None), "signal 9", &PAST, false, false);
         let Verdict::Again(why) = told else { panic!("{told:?}") };
-        assert_eq!(why, "node (infrastructure): the worker ended early | signal 9");
+        assert_eq!(why.to_string(), "node (infrastructure): the worker ended early | signal 9");
         let Verdict::Final(done) = decide(Ok(None), "", &PAST, true, false) else { panic!() };
         assert_eq!(done.reason.unwrap().class, "cancelled");
     }

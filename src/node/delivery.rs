@@ -11,6 +11,7 @@ use super::builder::surely;
 use super::done::{Done, DoneFile};
 use super::journal::{Entry, Progress, Upload};
 use super::report::{lost_package, report};
+use super::sentry::Event;
 use super::tell::{Level, tell};
 use super::{Held, Node, Stop, story};
 use crate::causes::with_causes;
@@ -126,6 +127,7 @@ async fn upload_one(node: &Node, held: &Held, file: &DoneFile, resume: Option<St
         // A log that Pulp does not take after all tries holds nothing up.
         if error.trouble() == Trouble::Final || file.kind != ArtifactKind::Rpm {
             tell(Level::Error, format_args!("task {id}: {} cannot be uploaded: {why}", file.name));
+            node.tell_sentry(Event::of_delivery(id, &why));
             return surely(held, &Entry::Refused { name: name(), why }).await;
         }
         tell(
@@ -135,6 +137,7 @@ async fn upload_one(node: &Node, held: &Held, file: &DoneFile, resume: Option<St
                 file.name
             ),
         );
+        node.tell_sentry(Event::of_delivery(id, &why));
         wanted.resume = match held.kept.progress().uploads.get(&file.name) {
             Some(Upload::Begun(href)) => Some(href.clone()),
             _ => None,
@@ -213,6 +216,9 @@ async fn tell_server(node: &Node, held: &Arc<Held>) -> Status {
         let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
         let told = format!("{tried}: {}{hint}", with_causes(&error));
         story::add(&held.kept.directory, &told);
+        if wait >= LATER {
+            node.tell_sentry(Event::of_delivery(id, &told));
+        }
         tell(
             Level::Warning,
             format_args!("task {id} {told}; the next try is in {} s", wait.as_secs()),

@@ -26,6 +26,7 @@ mod metrics;
 mod outbox;
 mod poll;
 mod report;
+mod sentry;
 mod service;
 pub mod settings;
 pub mod story;
@@ -49,7 +50,11 @@ pub use control::{Request, ask};
 use ends::Ends;
 use metrics::Metrics;
 pub use outbox::{HeldTask, Outbox, OutboxError};
+use sentry::{Event, Sentry};
 pub use tell::{Level, tell};
+
+/// How long a node that ends waits for Sentry.
+const LAST_EVENTS: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// How far the node is on its way to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +73,7 @@ pub struct Current {
     /// The config.
     pub config: Config,
     ends: Ends,
+    sentry: Option<Arc<Sentry>>,
     /// Bytes of memory that a build of no special class may use.
     memory_limit: Option<u64>,
 }
@@ -112,6 +118,11 @@ impl Current {
         let effective = crate::resources::effective(&policy, &size, None, None, &[])?;
         Ok(Current {
             ends: Ends::new(&config)?,
+            sentry: Sentry::new(&config).unwrap_or_else(|error| {
+                let why = crate::causes::with_causes(&error);
+                tell(Level::Warning, format_args!("nothing is told to Sentry: {why}"));
+                None
+            }),
             memory_limit: effective.number(Resource::Memory),
             config,
         })
@@ -174,6 +185,8 @@ pub struct Node {
     held: Mutex<BTreeMap<i64, Arc<Held>>>,
     stop: watch::Sender<Stop>,
     carried: Mutex<JoinSet<()>>,
+    /// What Sentry is being told.
+    events: Mutex<JoinSet<()>>,
     pub(crate) metrics: Metrics,
     pub(crate) started: jiff::Timestamp,
     /// Why no task is taken, for `status`.
@@ -196,7 +209,8 @@ impl Node {
             slots: Arc::new(Semaphore::new(slots)),
             held: Mutex::default(),
             stop: watch::Sender::new(Stop::No),
-            carried: Mutex::new(JoinSet::new()),
+            carried: Mutex::default(),
+            events: Mutex::default(),
             metrics: Metrics::default(),
             started: jiff::Timestamp::now(),
             refusal: Mutex::new(None),
@@ -229,6 +243,8 @@ impl Node {
         service::stopping();
         self.carried_to_the_end().await;
         services.shutdown().await;
+        let events = std::mem::take(&mut *self.events());
+        let _ = tokio::time::timeout(LAST_EVENTS, events.join_all()).await;
         let _ = std::fs::remove_file(&socket);
         Ok(self.tasks().len())
     }
@@ -283,6 +299,18 @@ impl Node {
             slot = self.slots.clone().acquire_owned() => slot.ok(),
             _ = stop.wait_for(|stop| *stop == Stop::Cancel) => None,
         }
+    }
+
+    fn events(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells Sentry, if there is one. Nothing waits for it.
+    fn tell_sentry(&self, event: Event) {
+        let Some(sentry) = self.current().sentry.clone() else { return };
+        let mut events = self.events();
+        while events.try_join_next().is_some() {}
+        events.spawn(async move { sentry.send(event).await });
     }
 
     async fn carried_to_the_end(&self) {

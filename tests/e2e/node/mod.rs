@@ -8,6 +8,7 @@ mod published;
 mod reader;
 #[path = "../../pulp/relay.rs"]
 mod relay;
+mod sentry;
 mod service;
 mod sources;
 mod tasks;
