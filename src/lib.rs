@@ -1,9 +1,10 @@
 //! albs-node: builds RPM packages in a sandbox of its own.
 //!
-//! `cli` parses and prints; `build` is the one pipeline; `buildroot` and `source` feed it;
+//! `cli` parses and prints; `build` is the one pipeline; `buildroot`, `source` and `fetch` feed it;
 //! `mock_config` reads mock's configs, `task` those of albs-web-server; `image` gets the images
-//! that roots start from; `config` reads the node's own, `server` and `upload` talk to
-//! albs-web-server and Pulp, and `queue` is a directory in the place of both. Everything untrusted runs inside the crate `sandbox`.
+//! that roots start from. `node` is the build node: `config` reads what it is told, `server` and
+//! `upload` talk to albs-web-server and Pulp, and `queue` is a directory in the place of both.
+//! Everything untrusted runs inside the crate `sandbox`.
 
 #![forbid(unsafe_code)]
 
