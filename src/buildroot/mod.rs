@@ -19,6 +19,7 @@ pub mod revisions;
 pub mod roots;
 pub mod sandboxes;
 pub mod scratch;
+mod scriptlets;
 pub mod store;
 pub mod tools;
 mod update;

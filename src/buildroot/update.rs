@@ -10,7 +10,7 @@ use super::bootstrap::setup_commands;
 use super::roots::{RootInfo, TREES, existing, store_failure};
 use super::tools::{self, Tools};
 use super::workspace::Workspace;
-use super::{Env, dnf, integrity, maintenance, packages};
+use super::{Env, dnf, integrity, maintenance, packages, scriptlets};
 use crate::helper::Task;
 use crate::mock_config::Manager;
 use crate::run::StageRun;
@@ -45,6 +45,7 @@ pub(super) fn update(
         return Ok(false);
     }
     let made = tools::with_tools(env, stage, |tools| {
+        let scripts = scriptlets::of(env, stage, workspace.root())?;
         let dbpath = &root.info.dbpath;
         let update = [vec!["update".to_owned()]];
         for command in update.iter().chain(&setup_commands(env.options)) {
@@ -60,10 +61,12 @@ pub(super) fn update(
             packages::run(env, stage, &request)?;
         }
         let installed = packages::installed(env, stage, workspace.root())?;
-        let differs = match root.info.image {
+        let now = scriptlets::of(env, stage, workspace.root())?;
+        let differs = match (scriptlets::stale(&scripts, &now), &root.info.image) {
+            (Some(name), _) => Some(format!("what scriptlets of the old {name} may have left")),
             // What an image has besides packages cannot be worked out.
-            Some(_) => None,
-            None => difference(&installed, &of_new_root(env, stage, tools, &workspace)?),
+            (None, Some(_)) => None,
+            (None, None) => difference(&installed, &of_new_root(env, stage, tools, &workspace)?),
         };
         Ok((installed, differs))
     });
@@ -111,13 +114,9 @@ fn publish(
         }
     };
     let manifest = fs::read_to_string(workspace.path().join(integrity::MANIFEST));
-    // Files that were changed here and in a new package: a new root has the package's.
-    if [".rpmnew\" ", ".rpmsave\" "]
-        .iter()
-        .any(|end| manifest.as_ref().is_ok_and(|m| m.contains(end)))
-    {
+    if let Some(left) = left_behind(manifest.as_deref().unwrap_or_default()) {
         workspace.remove(env);
-        stage.note("the buildroot is made anew: an update has left files beside changed ones");
+        stage.note(&format!("the buildroot is made anew: an update has {left}"));
         return Ok(false);
     }
     let info = RootInfo { size, ..info };
@@ -155,6 +154,20 @@ fn of_new_root(
     listed
 }
 
+/// What an update has left that a new root would not have, from the manifest of what it has
+/// written.
+fn left_behind(manifest: &str) -> Option<&'static str> {
+    let path = |line: &str| line.split("\" ").next().unwrap_or_default().to_owned();
+    let paths: Vec<String> = manifest.lines().map(path).collect();
+    // Files that were changed here and in a new package: a new root has the package's.
+    if paths.iter().any(|path| path.ends_with(".rpmnew") || path.ends_with(".rpmsave")) {
+        return Some("left files beside changed ones");
+    }
+    // The numbers of users depend on the order in which packages make them.
+    let users = ["\"etc/passwd", "\"etc/group"];
+    paths.iter().any(|path| users.contains(&path.as_str())).then_some("changed users or groups")
+}
+
 /// The names of the packages in lines of `packages::installed`.
 fn names(lines: &[String]) -> std::collections::BTreeSet<&str> {
     lines.iter().map(|line| line.split(' ').next().unwrap_or_default()).collect()
@@ -180,6 +193,14 @@ fn difference(updated: &[String], new: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_behind() {
+        let of = |name: &str| left_behind(&format!("\"usr\" d 755 0 0\n\"{name}\" f 644 0 0\n"));
+        assert_eq!(of("etc/passwd-"), None);
+        assert_eq!(of("etc/passwd"), Some("changed users or groups"));
+        assert_eq!(of("etc/a.conf.rpmnew"), Some("left files beside changed ones"));
+    }
 
     #[test]
     fn differences() {

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::fixture::{Fixture, Kind, USER, directory_of, fixture, repository, skip};
+use crate::fixture::{Fixture, Kind, directory_of, fixture, repository, skip};
 
 /// Longer than anything here takes in a guest (`scripts/platforms`) of a busy machine.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -177,7 +177,16 @@ impl Case {
         self.start(args).end()
     }
 
+    /// Runs the program in another store.
+    pub(crate) fn run_in(&self, store: &Path, args: &[&str]) -> Run {
+        self.start_in(store, args).end()
+    }
+
     pub(crate) fn start(&self, args: &[&str]) -> Running<'_> {
+        self.start_in(&self.store, args)
+    }
+
+    fn start_in(&self, store: &Path, args: &[&str]) -> Running<'_> {
         let number = self.pids.borrow().len();
         let place = self.dir.join(format!("run-{number}"));
         directory_of(&place, self.kind);
@@ -197,7 +206,7 @@ impl Case {
         // Where the option for the store goes.
         let (command, rest) = args.split_at(if args[0] == "buildroot" { 2 } else { 1 });
         line.extend(command.iter().map(|arg| (*arg).to_owned()));
-        line.extend(["--store".to_owned(), self.store.display().to_string()]);
+        line.extend(["--store".to_owned(), store.display().to_string()]);
         line.extend(rest.iter().map(|arg| (*arg).to_owned()));
 
         let output = |name: &str| File::create(place.join(name)).unwrap();
@@ -387,9 +396,4 @@ pub(crate) fn verdict(outcome: &Value, phase: &str, class: &str) {
     let told = (&verdict["result"], &verdict["phase"], &verdict["class"]);
     assert_eq!(told, (&"failure".into(), &phase.into(), &class.into()), "{verdict:#}");
     assert!(verdict["message"].as_str().is_some_and(|text| !text.is_empty()), "{verdict:#}");
-}
-
-/// Gives a file to the user of `scripts/as-user`.
-pub(crate) fn give(path: &Path) {
-    std::os::unix::fs::chown(path, Some(USER), Some(USER)).unwrap();
 }

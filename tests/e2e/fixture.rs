@@ -216,3 +216,8 @@ pub(crate) fn directory_of(path: &Path, kind: Kind) {
         chown(path, Some(USER), Some(USER)).unwrap();
     }
 }
+
+/// Gives a file to the user of `scripts/as-user`.
+pub(crate) fn give(path: &Path) {
+    std::os::unix::fs::chown(path, Some(USER), Some(USER)).unwrap();
+}

@@ -127,7 +127,7 @@ fn while_it_waits_for_another() {
     crate::fixture::directory_of(&roots, case.kind);
     let lock = roots.join(format!("{}.lock", plan["buildroot"].as_str().unwrap()));
     let file = fs::File::create(&lock).unwrap();
-    crate::case::give(&lock);
+    crate::fixture::give(&lock);
     let held = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).unwrap();
     let mut running = case.start_build("bad/small", &["--json"]);
     running.wait_for_output("waiting for another process that uses the buildroot");
@@ -252,7 +252,7 @@ fn what_a_killed_build_leaves_is_swept() {
     crate::fixture::directory_of(&builds, case.kind);
     for name in ["1-1.lock", "1-2.lock"] {
         fs::write(builds.join(name), "").unwrap();
-        crate::case::give(&builds.join(name));
+        crate::fixture::give(&builds.join(name));
     }
     crate::fixture::directory_of(&builds.join("1-2"), case.kind);
     crate::fixture::directory_of(&builds.join("1-2/inputs"), case.kind);

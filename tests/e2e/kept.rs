@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::case::{Case, Run, give};
-use crate::fixture::{Kind, USER};
+use crate::case::{Case, Run};
+use crate::fixture::{Kind, USER, give};
 
 /// Runs the program without `--store`.
 fn without_store(case: &Case, args: &[&str]) -> Run {

@@ -1,6 +1,7 @@
 //! Build dependencies as layers: what is shared, that it is what a fresh root would be, and that
 //! nothing is lost or left when it goes wrong.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use crate::case::{Case, Run, Running};
 use crate::fixture::Kind;
 
 /// A spec that requires something and lists all of its root in its log.
-fn spec(case: &Case, name: &str, requires: &[&str]) -> String {
+pub(crate) fn spec(case: &Case, name: &str, requires: &[&str]) -> String {
     let requires: String = requires.iter().map(|one| format!("BuildRequires: {one}\n")).collect();
     let text = format!(
         "%global debug_package %{{nil}}\nName: {name}\nVersion: 1\nRelease: 1\nSummary: s\n\
@@ -27,25 +28,24 @@ fn spec(case: &Case, name: &str, requires: &[&str]) -> String {
 }
 
 fn build(case: &Case, spec: &str) -> Run {
+    build_with(case, &["-r", &case.config()], spec)
+}
+
+/// Builds into an empty result directory, with these arguments besides.
+pub(crate) fn build_with(case: &Case, args: &[&str], spec: &str) -> Run {
     let _ = fs::remove_dir_all(case.result("result"));
-    start(case, spec, "result").end()
+    start_with(case, args, spec, "result").end()
 }
 
 fn start<'a>(case: &'a Case, spec: &str, result: &str) -> Running<'a> {
+    start_with(case, &["-r", &case.config()], spec, result)
+}
+
+fn start_with<'a>(case: &'a Case, args: &[&str], spec: &str, result: &str) -> Running<'a> {
     let empty = case.fixture.base.join("empty").display().to_string();
     let result = case.result(result).display().to_string();
-    let config = case.config();
-    case.start(&[
-        "build",
-        "-r",
-        &config,
-        "--spec",
-        spec,
-        "--sources",
-        &empty,
-        "--resultdir",
-        &result,
-    ])
+    let own = ["--spec", spec, "--sources", &empty, "--resultdir", &result];
+    case.start(&[&["build"], args, &own[..]].concat())
 }
 
 /// What the spec has listed of its root.
@@ -62,11 +62,13 @@ fn listing(case: &Case) -> Vec<String> {
 }
 
 /// Asserts that two listings are the same, and shows only what is not.
-fn same(found: &[String], wanted: &[String]) {
-    let only = |one: &[String], other: &[String]| -> Vec<String> {
-        one.iter().filter(|line| !other.contains(line)).cloned().collect()
+pub(crate) fn same(found: &[String], wanted: &[String]) {
+    let set = |lines: &[String]| lines.iter().cloned().collect::<BTreeSet<String>>();
+    let (found, wanted) = (set(found), set(wanted));
+    let only = |one: &BTreeSet<String>, other: &BTreeSet<String>| -> Vec<String> {
+        one.difference(other).cloned().collect()
     };
-    let (more, less) = (only(found, wanted), only(wanted, found));
+    let (more, less) = (only(&found, &wanted), only(&wanted, &found));
     assert!(more.is_empty() && less.is_empty(), "only here: {more:#?}\nmissing: {less:#?}");
 }
 

@@ -45,6 +45,12 @@ impl Repository {
             "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: Test\nLicense: MIT\n\
              BuildArch: noarch\n%description\nFor a test.\n%install\n{install}\n%files\n{list}"
         );
+        self.add_spec(&format!("{name}-{version}"), &text);
+        self.dir.join(format!("noarch/{name}-{version}-1.noarch.rpm"))
+    }
+
+    /// Makes the packages of a spec with the host's rpmbuild.
+    pub(crate) fn add_spec(&self, name: &str, text: &str) {
         let spec = self.dir.join(format!("{name}.spec"));
         fs::write(&spec, text).unwrap();
         let define = format!("_rpmdir {}", self.dir.display());
@@ -54,7 +60,11 @@ impl Repository {
             "rpmbuild",
             &args.map(OsStr::new).into_iter().chain([spec.as_os_str()]).collect::<Vec<_>>(),
         );
-        self.dir.join(format!("noarch/{name}-{version}-1.noarch.rpm"))
+    }
+
+    /// Takes a package of one version out again.
+    pub(crate) fn remove(&self, name: &str, version: &str) {
+        fs::remove_file(self.dir.join(format!("noarch/{name}-{version}-1.noarch.rpm"))).unwrap();
     }
 
     /// Writes the metadata.
