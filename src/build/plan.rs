@@ -7,7 +7,7 @@ use sandbox::spec::{Limits, Network, User};
 use serde::Serialize;
 
 use super::{BuildRequest, commands};
-use crate::buildroot::{Env, dnf, roots};
+use crate::buildroot::{Env, dnf, route};
 use crate::profile::{Profile, ProfileError, ProfileName};
 use crate::source::Source;
 use crate::verdict::Stage;
@@ -72,7 +72,7 @@ pub enum PlanError {
 pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPlan, PlanError> {
     let options = env.options;
     let manager = env.manager()?;
-    let (key, exists) = roots::planned(env);
+    let (key, exists) = route::planned(env);
     let stage = |name, profile: ProfileName, timeout_ms, commands| -> Result<_, ProfileError> {
         let loaded: Profile = profile.load()?;
         let build = loaded.user == crate::profile::ProfileUser::Build;

@@ -79,8 +79,6 @@ pub struct LayerInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Known {
-    /// Key of the root.
-    pub root: String,
     /// Key of the layer.
     pub layer: String,
 }
@@ -128,7 +126,7 @@ pub fn provide(
     }
     let workspace = Workspace::on_disk(env, stage, root)?;
     let layer = make(env, stage, root, workspace, install)?;
-    let content = Known { root: root.key.clone(), layer: layer.key.clone() };
+    let content = Known { layer: layer.key.clone() };
     record::write(&known, &content).map_err(|error| store_failure(stage.stage, error))?;
     Ok(layer)
 }

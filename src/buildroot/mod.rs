@@ -17,6 +17,7 @@ pub mod remove;
 pub mod repositories;
 pub mod revisions;
 pub mod roots;
+pub mod route;
 pub mod sandboxes;
 pub mod scratch;
 mod scriptlets;

@@ -14,7 +14,7 @@ use crate::buildroot::integrity::{self, Integrity};
 use crate::buildroot::inventory::{self, Allowance, Entry, Kind};
 use crate::buildroot::layers::{self, Want};
 use crate::buildroot::remove::{self, Removed};
-use crate::buildroot::{revisions, roots};
+use crate::buildroot::{revisions, route};
 use crate::source::SourcePackage;
 use crate::verdict::status;
 
@@ -100,13 +100,13 @@ fn now() -> u64 {
 }
 
 fn explain(args: &BuildrootExplain) -> Result<u8, CliError> {
-    let setup = Setup::new(&args.common, StoreUse::Make)?;
+    let setup = Setup::new(&args.common, StoreUse::Look)?;
     let revisions = revisions::of(&setup.options, setup.store(), false, &|| false);
     let revisions = revisions.map_err(|error| {
         let hint = error.hint();
         CliError::new(status::ROOT, error, hint)
     })?;
-    let (key, is_there) = roots::explain(setup.store(), setup.key(), &revisions);
+    let (key, is_there) = route::explain(setup.store(), setup.key(), &revisions);
     let mut document = serde_json::json!({
         "key": key,
         "is_there": is_there,

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::build::pipeline::Build;
 use crate::buildroot::tools::with_tools;
-use crate::buildroot::{packages, roots};
+use crate::buildroot::{packages, route};
 use crate::run::StageRun;
 use crate::verdict::{Failure, status};
 
@@ -94,7 +94,7 @@ impl Build<'_> {
             config.insert("bootstrap_image", image.reference.clone().into());
             config.insert("bootstrap_image_ready", image.ready.into());
         }
-        let bootstrap = self.env.bootstrap.as_deref().and_then(roots::known);
+        let bootstrap = self.env.bootstrap.as_deref().and_then(route::known);
         let bootstrap = bootstrap.and_then(|root| root.image).map(|image| Bootstrap {
             image_digest: image.image_digest,
             pull_digest: image.pull_digest,

@@ -97,8 +97,11 @@ impl File {
         (entry.format == FORMAT).then_some(entry)
     }
 
-    /// Keeps what is known now.
+    /// Keeps what is known now, unless there is no store to keep it in: somebody only looks.
     pub fn write(&self, entry: &Entry) -> io::Result<()> {
+        if self.directory.parent().is_none_or(|store| !store.exists()) {
+            return Ok(());
+        }
         private_directory(&self.directory)?;
         let mut aside = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.directory)?;
         aside.write_all(&serde_json::to_vec(entry)?)?;
