@@ -1,6 +1,7 @@
 //! Why a build failed, in terms that a machine can act on and a person can read in one line.
 
 mod classify;
+mod offline;
 mod patterns;
 
 use std::error::Error;

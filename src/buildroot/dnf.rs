@@ -152,6 +152,10 @@ impl PackageManager {
         let setopts = settings(kind);
         line.extend(setopts.iter().map(|setting| format!("--setopt={setting}")));
         line.push("--assumeyes".to_owned());
+        // microdnf has no such option; without a network it fails all the same.
+        if !options.online && kind != Manager::Microdnf {
+            line.push("-C".to_owned());
+        }
         if let Some(releasever) = &options.releasever {
             line.push(format!("--releasever={releasever}"));
         }

@@ -126,7 +126,7 @@ fn obtain(
         reference: options.reference.clone(),
         platform: Platform::of_target(target, &env.options.oci_platform_map),
         assert_digest: options.assert_digest.clone(),
-        skip_pull: options.skip_pull,
+        skip_pull: options.skip_pull || !env.options.online,
     };
     stage.note(&format!("starting from the image {}", options.reference));
     let end = Instant::now() + Duration::from_secs(options.keep_getting);

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use sandbox::SandboxSpec;
-use sandbox::spec::Root;
+use sandbox::spec::{Network, Root};
 
 use super::sandboxes::PackageManagerInputs;
 use super::store::{Lock, LockKind};
@@ -165,12 +165,17 @@ fn manager_spec(
         environment: &env.options.environment,
         proxies: &env.options.network.proxies,
     };
-    env.context
-        .package_manager(stage.stage, &request.tools.programs, request.root.clone(), inputs, argv)
+    let programs = &request.tools.programs;
+    let spec = env
+        .context
+        .package_manager(stage.stage, programs, request.root.clone(), inputs, argv)
         .map_err(|error| {
             let message = "the package manager's sandbox could not be planned";
             Failure::infrastructure(stage.stage, status::GENERIC, message, Some(Box::new(error)))
-        })
+        })?;
+    // Whatever it takes its cache for.
+    let network = if env.options.online { spec.network } else { Network::None };
+    Ok(SandboxSpec { network, ..spec })
 }
 
 /// The version that the package manager tells; none if it tells none.

@@ -70,7 +70,9 @@ pub(super) fn to(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Route, Failure> 
     let revision = revision(env, stage)?;
     // Without a revision, whatever is there will do. A root that is there for its package
     // manager only need not be new.
-    let is_frozen = revision.is_none() || env.is_bootstrap || !env.options.update_before_build;
+    let options = env.options;
+    let is_current = !env.is_bootstrap && options.update_before_build && options.online;
+    let is_frozen = revision.is_none() || !is_current;
     let wanted = key(env, revision.as_deref());
     Ok(route(&wanted, &candidates(env), is_frozen, may_update(env)))
 }
@@ -102,7 +104,8 @@ pub fn planned(env: &Env<'_>) -> (String, bool) {
 /// What the repositories hold; none where that cannot be found out: then the package manager
 /// tells, if it is needed at all.
 pub(super) fn revision(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Option<String>, Failure> {
-    match revisions::of(env.options, env.store, false, &|| stage.is_cancelled()) {
+    let offline = !env.options.online;
+    match revisions::of(env.options, env.store, offline, &|| stage.is_cancelled()) {
         Ok(revisions) => Ok(Some(revisions.digest())),
         Err(RevisionError::Cancelled) => Err(stage.interrupted()),
         Err(error) => {
@@ -142,6 +145,10 @@ pub(crate) fn known(env: &Env<'_>) -> Option<RootInfo> {
 
 /// Whether the config wants a newer root than this.
 pub(super) fn is_old(env: &Env<'_>, info: &RootInfo) -> bool {
+    // Offline, an old one is better than none.
+    if !env.options.online {
+        return false;
+    }
     let policy = env.options.plugins.root_cache;
     let age = jiff::Timestamp::now().as_second() - info.begun;
     let most = policy.max_age_days.map(|days| days.saturating_mul(86_400));

@@ -101,7 +101,8 @@ fn now() -> u64 {
 
 fn explain(args: &BuildrootExplain) -> Result<u8, CliError> {
     let setup = Setup::new(&args.common, StoreUse::Look)?;
-    let revisions = revisions::of(&setup.options, setup.store(), false, &|| false);
+    let offline = args.common.offline;
+    let revisions = revisions::of(&setup.options, setup.store(), offline, &|| false);
     let revisions = revisions.map_err(|error| {
         let hint = error.hint();
         CliError::new(status::ROOT, error, hint)

@@ -66,9 +66,13 @@ impl Setup {
         let view = host_view(&host)?;
         let watch = MemoryWatch::start();
         let config = load_config(common, view.clone())?;
-        let options = config.options().map_err(config_error)?;
+        let read = |config: &LoadedConfig| -> Result<MockOptions, CliError> {
+            let options = config.options().map_err(config_error)?;
+            Ok(MockOptions { online: options.online && !common.offline, ..options })
+        };
+        let options = read(&config)?;
         let bootstrap = match options.use_bootstrap {
-            true => Some(config.for_bootstrap().options().map_err(config_error)?.bootstrap()),
+            true => Some(read(&config.for_bootstrap())?.bootstrap()),
             false => None,
         };
         drop(watch);

@@ -115,6 +115,7 @@ fn work(
         arch: None,
         forcearch: None,
         store: StoreArgs { store: Some(settings.store.clone()) },
+        offline: false,
         verbose: false,
         quiet: false,
         json: false,

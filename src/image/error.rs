@@ -28,7 +28,7 @@ pub(super) enum Reason {
     Transfer { what: String, source: io::Error },
     #[error("it holds no image of that name; it holds {0}")]
     NoName(String),
-    #[error("it was not pulled before, and skip_pull forbids to ask its registry")]
+    #[error("it was not pulled before, and its registry may not be asked")]
     NotHere,
     #[error("its digest is not {wanted}: mock's is {mock}, the manifest's {manifest}, its id {id}")]
     Digest { wanted: String, mock: String, manifest: String, id: String },
@@ -76,7 +76,7 @@ impl ImageError {
                  docker-archive:FILE"
             }
             Reason::NotHere => {
-                "leave out bootstrap_image_skip_pull or buildroot_image_skip_pull once"
+                "leave out --offline, bootstrap_image_skip_pull or buildroot_image_skip_pull once"
             }
             Reason::Digest { .. } => {
                 "if the image may have changed, write the new digest into the config"

@@ -74,6 +74,8 @@ pub struct MockOptions {
     pub environment: BTreeMap<String, String>,
     /// What is done with modules.
     pub modules: ModuleOptions,
+    /// Whether repositories and registries may be asked.
+    pub online: bool,
     /// Whether the buildroot is brought up to date before a build.
     pub update_before_build: bool,
     /// Whether the buildroot is installed from a bootstrap root, whose package manager the host's
@@ -181,6 +183,7 @@ impl MockOptions {
             macros: at_home(read.string_map("macros")?, &chroothome),
             environment: with_home(read.string_map("environment")?, &chroothome),
             modules: ModuleOptions::read(&read, "")?,
+            online: read.flag("online")?,
             update_before_build: read.flag("update_before_build")?,
             use_bootstrap: read.flag("use_bootstrap")?,
             bootstrap_additional_packages: read.words("bootstrap_chroot_additional_packages")?,

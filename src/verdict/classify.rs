@@ -7,7 +7,7 @@ use sandbox::{Exit, Outcome};
 use super::patterns::{
     CONFLICT, DISK_FULL, DISK_FULL_HINT, NO_PACKAGE, NO_REPOSITORY, NOT_FOR_THIS, NOT_TRUSTED,
 };
-use super::{Class, Failure, Stage, status};
+use super::{Class, Failure, Stage, offline, status};
 use crate::buildroot::disk::Size;
 use crate::run::bill::size as bytes;
 
@@ -191,6 +191,9 @@ pub fn classify_package_manager(
             false,
             Some(DISK_FULL_HINT),
         )
+    } else if let Some(missing) = offline::missing(tail) {
+        let message = format!("{what} failed offline: {missing}");
+        with(Class::Infrastructure, message, &[], false, Some("run it once without --offline"))
     } else if says(&NO_PACKAGE) {
         let message = format!("{what} failed: a package is missing from the repositories");
         with(missing, message, &NO_PACKAGE, false, None)

@@ -24,6 +24,7 @@ mod limits;
 mod managers;
 mod node;
 mod oci;
+mod offline;
 mod options;
 mod outcome;
 mod output;

@@ -94,7 +94,7 @@ fn images_are_kept_and_their_names_followed() {
     let largest = blobs.map(|e| e.unwrap().path()).max_by_key(|p| p.metadata().unwrap().len());
     fs::write(largest.unwrap(), "damaged").unwrap();
     run(&name, &kept).fails(20, "could not be worked on");
-    run(&name, &kept).tells("it was not pulled before, and skip_pull forbids to ask its registry");
+    run(&name, &kept).tells("it was not pulled before, and its registry may not be asked");
     run(&name, &[]).succeeds();
     clean(&case);
 

@@ -104,6 +104,9 @@ pub(super) struct Common {
     pub(super) forcearch: Option<String>,
     #[command(flatten)]
     pub(super) store: StoreArgs,
+    /// Ask no repository and no registry: use what is kept, however old, and say what is missing.
+    #[arg(long)]
+    pub(super) offline: bool,
     /// Show what the commands write.
     #[arg(short, long)]
     pub(super) verbose: bool,
