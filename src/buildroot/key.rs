@@ -137,6 +137,14 @@ pub fn is_of(key: &str, root: &str) -> bool {
     is_hash(hash, HASH_LENGTH) && (name == own || name.strip_suffix("-bootstrap") == Some(&own))
 }
 
+/// Whether `key` names something of a bootstrap root.
+pub fn is_of_bootstrap(key: &str) -> bool {
+    let (line, revision) = key.rsplit_once('-').unwrap_or_default();
+    // A line alone has no revision, which is shorter than the hash.
+    let line = if revision.len() == REVISION_LENGTH { line } else { key };
+    line.rsplit_once('-').is_some_and(|(name, _)| name.ends_with("-bootstrap"))
+}
+
 /// The name of a config as a file name.
 pub(super) fn file_name(root: &str) -> String {
     let name: String = root

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::maintenance;
 use super::sandboxes::Context;
-use super::store::{self, LockKind, Store, StoreError};
+use super::store::{self, Lock, LockKind, Store, StoreError, attempt};
 use crate::helper::Task;
 
 /// Where the directory is seen by the helper.
@@ -51,6 +51,41 @@ pub enum Removed {
     Failed(String),
 }
 
+/// What the store has under one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A root.
+    Root,
+    /// Build dependencies over a root.
+    Layer,
+    /// What shells and kept builds have left over a root.
+    Session,
+    /// Downloaded packages and metadata.
+    Packages,
+    /// The cache of compilers.
+    Compilers,
+}
+
+impl Part {
+    /// All there are.
+    pub const ALL: [Part; 5] =
+        [Part::Root, Part::Layer, Part::Session, Part::Packages, Part::Compilers];
+
+    fn directory(self, store: &Store) -> PathBuf {
+        match self {
+            Part::Root => store.roots(),
+            Part::Layer => store.layers(),
+            Part::Session => store.sessions(),
+            Part::Packages => store.caches(),
+            Part::Compilers => store.compiler_caches(),
+        }
+    }
+
+    fn is_cache(self) -> bool {
+        matches!(self, Part::Packages | Part::Compilers)
+    }
+}
+
 /// Removes a root, its lasting layer and its caches; or a layer, by its key.
 ///
 /// # Errors
@@ -62,8 +97,25 @@ pub fn remove_root(
     store: &Store,
     key: &str,
 ) -> Result<Removed, StoreError> {
-    let dirs = [store.roots(), store.layers(), store.sessions(), store.caches()];
-    let locks = dirs.map(|dir| dir.join(format!("{key}.lock")));
+    remove_parts(context, program, store, key, &Part::ALL)
+}
+
+/// Removes some of what the store has under a key.
+///
+/// # Errors
+///
+/// A lock cannot be opened.
+pub fn remove_parts(
+    context: &Context,
+    program: &Path,
+    store: &Store,
+    key: &str,
+    parts: &[Part],
+) -> Result<Removed, StoreError> {
+    // Compilers lock what they use themselves.
+    let locked = parts.iter().filter(|part| **part != Part::Compilers);
+    let locks: Vec<PathBuf> =
+        locked.map(|part| part.directory(store).join(format!("{key}.lock"))).collect();
     let mut held = Vec::new();
     for path in &locks {
         match store::lock(path, LockKind::Exclusive, &mut store::do_not_wait)? {
@@ -71,31 +123,64 @@ pub fn remove_root(
             None => return Ok(Removed::InUse),
         }
     }
-    // The record goes first: without it, what is left does not count as a root.
-    for dir in [store.root(key), store.layers().join(key)] {
+    let mut aside = Vec::new();
+    for part in parts {
+        let dir = part.directory(store).join(key);
+        if part.is_cache() {
+            let names = entries(&dir);
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            if let Err(reason) = remove_trees(context, program, &dir, &names) {
+                return Ok(Removed::Failed(reason));
+            }
+            continue;
+        }
+        // The record goes first: without it, what is left does not count as a root.
         let _ = fs::remove_file(dir.join("info.json"));
-    }
-    let parts = [
-        (store.root(key), &super::roots::TREES[..]),
-        (store.layers().join(key), &super::layers::TREES[..]),
-        (store.sessions().join(key), &super::workspace::TREES[..]),
-        (store.caches().join(key), &[][..]),
-        (store.compiler_caches().join(key), &[][..]),
-    ];
-    for (dir, trees) in &parts {
-        let trees = match trees.is_empty() {
-            true => entries(dir),
-            false => trees.iter().map(|tree| (*tree).to_owned()).collect(),
-        };
-        let trees: Vec<&str> = trees.iter().map(String::as_str).collect();
-        if let Err(reason) = remove_trees(context, program, dir, &trees) {
-            return Ok(Removed::Failed(reason));
+        if dir.exists() {
+            aside.push(set_aside(store, &dir)?);
         }
     }
     for path in &locks {
         let _ = fs::remove_file(path);
     }
+    // From here on, whoever wants the key makes it anew and does not wait.
+    drop(held);
+    for (dir, _lock) in &aside {
+        if let Err(reason) = remove_workspace(context, program, dir) {
+            return Ok(Removed::Failed(reason));
+        }
+    }
     Ok(Removed::Gone)
+}
+
+/// Whether the store has any of these under a key.
+pub fn has_parts(store: &Store, key: &str, parts: &[Part]) -> bool {
+    parts.iter().any(|part| part.directory(store).join(key).exists())
+}
+
+/// Moves something to where builds are, as one that has ended: if this process is killed, it is
+/// swept as those are.
+fn set_aside(store: &Store, dir: &Path) -> Result<(PathBuf, Lock), StoreError> {
+    let place = store.builds().join(workspace_name());
+    let path = place.with_extension("lock");
+    loop {
+        // Nobody else knows the name.
+        if let Some(lock) = store::lock(&path, LockKind::Exclusive, &mut store::do_not_wait)? {
+            attempt("set aside", dir, fs::rename(dir, &place))?;
+            return Ok((place, lock));
+        }
+    }
+}
+
+/// A name among running builds that nothing else has.
+pub(super) fn workspace_name() -> String {
+    format!("{}-{}", std::process::id(), jiff::Timestamp::now().as_nanosecond())
+}
+
+/// All trees that may be where builds are.
+fn trees() -> Vec<&'static str> {
+    let roots = super::roots::TREES.into_iter().chain(super::layers::TREES);
+    roots.chain(super::workspace::TREES).collect()
 }
 
 fn entries(dir: &Path) -> Vec<String> {
@@ -113,12 +198,12 @@ pub(super) fn remove_workspace(
     if let (Ok(place), Some(memory)) = (fs::read_link(dir), store::memory_directory())
         && place.starts_with(&memory)
     {
-        remove_trees(context, program, &place, &super::workspace::TREES)?;
+        remove_trees(context, program, &place, &trees())?;
         let _ = fs::remove_file(dir);
         // The last one takes the directory along.
         let _ = fs::remove_dir(&memory);
     } else {
-        remove_trees(context, program, dir, &super::workspace::TREES)?;
+        remove_trees(context, program, dir, &trees())?;
     }
     let _ = fs::remove_file(dir.with_extension("lock"));
     Ok(())

@@ -71,8 +71,7 @@ impl Workspace {
         memory: Option<PathBuf>,
     ) -> Result<Workspace, Failure> {
         let failed = |error| store_failure(stage.stage, error);
-        let id = format!("{}.{}", std::process::id(), jiff::Timestamp::now().as_nanosecond());
-        let dir = env.store.builds().join(id.replace('.', "-"));
+        let dir = env.store.builds().join(remove::workspace_name());
         // Of our own, so nobody holds it.
         let lock_path = dir.with_extension("lock");
         let lock = roots::take(stage, &lock_path, LockKind::Exclusive, "workspace")?;

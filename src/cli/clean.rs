@@ -5,13 +5,13 @@ use std::fs;
 
 use sandbox::HostFacts;
 
-use super::args;
+use super::args::{self, Scrub};
 use super::error::CliError;
 use super::output::print;
 use super::setup::{StoreUse, maintenance_context, options_of, own_program, store_error, store_of};
-use crate::buildroot::inventory;
-use crate::buildroot::remove::{self, Removed};
+use crate::buildroot::remove::{self, Part, Removed};
 use crate::buildroot::store::{self, LockKind, Store};
+use crate::buildroot::{inventory, key};
 use crate::verdict::status;
 
 pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
@@ -35,7 +35,7 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
             let name = name.strip_suffix(".lock").unwrap_or(&name).to_owned();
             let wanted = match &prefix {
                 None => true,
-                Some(root) => crate::buildroot::key::is_of(&name, root),
+                Some(root) => key::is_of(&name, root),
             };
             if wanted {
                 names.insert(name);
@@ -50,15 +50,22 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
     let mut names: Vec<String> = names.into_iter().collect();
     names.sort_by_key(rank);
     let mut is_used = false;
+    let is_everything = args.scrub.is_empty() || args.scrub.contains(&Scrub::All);
     let mut worst = match prefix {
-        Some(_) => Ok(0),
-        None => remove_images(&store),
+        None if is_everything => remove_images(&store),
+        _ => Ok(0),
     };
     for name in &names {
-        if inventory::has_root(&store, name) {
+        let parts = parts(&args.scrub, key::is_of_bootstrap(name));
+        // What roots have in common goes after them, unless it is what is to go.
+        let is_all = parts.len() == Part::ALL.len();
+        if parts.is_empty() || (is_all && inventory::has_root(&store, name)) {
             continue;
         }
-        let error = match remove::remove_root(&context, &program, &store, name) {
+        if !is_all && !remove::has_parts(&store, name, &parts) {
+            continue;
+        }
+        let error = match remove::remove_parts(&context, &program, &store, name, &parts) {
             Ok(Removed::Gone) => {
                 print(format_args!("removed {name}"));
                 continue;
@@ -87,6 +94,29 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
     worst
 }
 
+/// What is removed of things that are, or are not, of a bootstrap root.
+fn parts(scrub: &[Scrub], is_of_bootstrap: bool) -> Vec<Part> {
+    let has = |wanted: &[Scrub]| scrub.iter().any(|one| wanted.contains(one));
+    if scrub.is_empty() || has(&[Scrub::All]) {
+        return Part::ALL.to_vec();
+    }
+    let mut parts = Vec::new();
+    let roots = if is_of_bootstrap { Scrub::Bootstrap } else { Scrub::RootCache };
+    if has(&[roots]) || (!is_of_bootstrap && has(&[Scrub::Cache])) {
+        // What lies over a root is of no use without it.
+        parts.extend([Part::Root, Part::Layer, Part::Session]);
+    } else if has(&[Scrub::Chroot]) && !is_of_bootstrap {
+        parts.push(Part::Session);
+    }
+    if has(&[Scrub::Cache, Scrub::DnfCache, Scrub::YumCache]) {
+        parts.push(Part::Packages);
+    }
+    if has(&[Scrub::Cache, Scrub::CCache]) {
+        parts.push(Part::Compilers);
+    }
+    parts
+}
+
 /// Removes the images that roots were started from.
 fn remove_images(store: &Store) -> Result<u8, CliError> {
     let path = store.images();
@@ -107,4 +137,26 @@ fn remove_images(store: &Store) -> Result<u8, CliError> {
     })?;
     print(format_args!("removed images"));
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_scrubbed() {
+        use Part::{Compilers, Layer, Packages, Root, Session};
+        let of = |scrub: &[Scrub]| (parts(scrub, false), parts(scrub, true));
+        let all = Part::ALL.to_vec();
+        assert_eq!(of(&[]), (all.clone(), all.clone()));
+        assert_eq!(of(&[Scrub::Chroot, Scrub::All]), (all.clone(), all.clone()));
+        assert_eq!(of(&[Scrub::Chroot]), (vec![Session], vec![]));
+        let roots = vec![Root, Layer, Session];
+        assert_eq!(of(&[Scrub::Bootstrap]), (vec![], roots.clone()));
+        assert_eq!(of(&[Scrub::RootCache, Scrub::Chroot]), (roots, vec![]));
+        assert_eq!(of(&[Scrub::DnfCache]), (vec![Packages], vec![Packages]));
+        assert_eq!(of(&[Scrub::YumCache]), of(&[Scrub::DnfCache]));
+        assert_eq!(of(&[Scrub::CCache]), (vec![Compilers], vec![Compilers]));
+        assert_eq!(of(&[Scrub::Cache]), (all, vec![Packages, Compilers]));
+    }
 }

@@ -36,3 +36,4 @@ mod registries;
 mod repository;
 mod srpm;
 mod task;
+mod tidy;

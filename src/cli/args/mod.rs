@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 mod buildroot;
 mod fetch;
+mod clean;
 mod limits;
 mod node;
 
@@ -13,6 +14,7 @@ pub(super) use buildroot::{
     BuildrootCommand, BuildrootExplain, BuildrootGc, BuildrootList, BuildrootVerify,
 };
 pub(super) use fetch::Fetch;
+pub(super) use clean::{Clean, Scrub};
 pub(super) use limits::{LimitArgs, LimitsCommand, LimitsShow, ResourceArgs, Usage};
 pub(super) use node::{
     ConfigCheck as NodeConfigCheck, NodeArgs, NodeAsk, NodeCancel, NodeLogs, NodeStatus, Work,
@@ -189,21 +191,6 @@ pub(super) struct Install {
     /// Names, capabilities, or paths of packages.
     #[arg(required = true, value_name = "PACKAGE")]
     pub(super) packages: Vec<String>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(super) struct Clean {
-    /// Mock config whose buildroots are removed.
-    #[arg(short = 'r', long = "root", value_name = "CONFIG", required_unless_present = "all")]
-    pub(super) config: Option<String>,
-    /// Search configs in this directory only.
-    #[arg(long, value_name = "DIR")]
-    pub(super) configdir: Option<PathBuf>,
-    /// Remove everything in the store.
-    #[arg(long, action = ArgAction::SetTrue, conflicts_with = "config")]
-    pub(super) all: bool,
-    #[command(flatten)]
-    pub(super) store: StoreArgs,
 }
 
 #[derive(Debug, Subcommand)]
