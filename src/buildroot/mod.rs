@@ -8,6 +8,7 @@ pub mod emulation;
 pub mod image;
 pub mod integrity;
 pub mod inventory;
+pub mod keep;
 pub mod key;
 pub mod layers;
 pub(crate) mod maintenance;

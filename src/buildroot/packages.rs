@@ -123,10 +123,11 @@ fn carry_out(
     request: &Request<'_>,
     argv: Vec<String>,
 ) -> Result<(), Failure> {
+    // Before the cache is made: whoever tidies the store may remove it until then.
+    let _lock = lock_cache(env, stage)?;
     let mut spec = manager_spec(env, stage, request, argv)?;
     spec.timeout_ms = dnf::timeout_ms(env.options);
     let limits = spec.limits.clone();
-    let _lock = lock_cache(env, stage)?;
     let finished = stage.sandbox(&spec, Log::Root)?;
     let failure = classify_package_manager(
         stage.stage,
@@ -211,10 +212,10 @@ pub fn answer(
     request: &Request<'_>,
 ) -> Result<String, Failure> {
     let argv = request.tools.manager.command_line(env.options, request.command);
+    let _lock = lock_cache(env, stage)?;
     let mut spec = manager_spec(env, stage, request, argv)?;
     // What it remarks is no part of the answer.
     spec.stdio.stderr = sandbox::spec::Stdout::Null;
-    let _lock = lock_cache(env, stage)?;
     // It may have to load what repositories have.
     let timeout = dnf::timeout_ms(env.options).or(Some(LONG_QUESTION_MS));
     ask(stage, spec, timeout, request.what)

@@ -9,9 +9,10 @@ use super::args;
 use super::error::CliError;
 use super::output::{bytes, cost, note, print, sink};
 use super::setup::{Setup, StoreUse};
-use super::signals;
+use super::{signals, tidy};
 use crate::build::outcome::BuildOutcome;
 use crate::build::{self, BuildRequest};
+use crate::buildroot::keep::HOST_POLICY;
 use crate::mock_config::Compression;
 use crate::resources::Resource;
 use crate::run::{Cancel, Logs, ResultDir};
@@ -40,6 +41,9 @@ pub(super) fn run(args: &args::Build) -> Result<u8, CliError> {
             }
             worst = worst.and(Err(error));
         }
+    }
+    if !args.plan {
+        tidy::start_if_due(setup.store(), Path::new(HOST_POLICY));
     }
     match worst {
         Err(error) if several => Ok(error.status()),

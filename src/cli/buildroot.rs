@@ -12,6 +12,7 @@ use super::output::{bytes, note, print};
 use super::setup::{Setup, StoreUse, maintenance_context, own_program, store_error, store_of};
 use crate::buildroot::integrity::{self, Integrity};
 use crate::buildroot::inventory::{self, Allowance, Entry, Kind};
+use crate::buildroot::keep::{self, KeepPolicy};
 use crate::buildroot::layers::{self, Want};
 use crate::buildroot::remove::{self, Removed};
 use crate::buildroot::{revisions, route};
@@ -159,7 +160,12 @@ fn explain(args: &BuildrootExplain) -> Result<u8, CliError> {
 fn gc(args: &BuildrootGc) -> Result<u8, CliError> {
     let host = HostFacts::probe();
     let store = store_of(&args.store, None, &host, StoreUse::Make)?;
-    let allowed = Allowance { bytes: args.max_size, age: args.max_age };
+    let allowed = match (args.max_size, args.max_age) {
+        (None, None) => KeepPolicy::load(&args.policy)
+            .and_then(|policy| policy.allowance(keep::file_system_bytes(&store)))
+            .map_err(|error| CliError::new(status::CONFIG, error, None))?,
+        (bytes, age) => Allowance { bytes, age },
+    };
     let context = maintenance_context(host);
     let program = own_program()?;
     if !args.dry_run {

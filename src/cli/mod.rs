@@ -20,6 +20,7 @@ mod setup;
 mod signals;
 mod size;
 mod terminal;
+mod tidy;
 mod usage;
 mod work;
 

@@ -13,7 +13,7 @@ use sandbox::spec::Limits;
 use super::args::{Common, ConfigSource, StoreArgs, Work};
 use super::error::CliError;
 use super::setup::{Setup, StoreUse};
-use super::signals;
+use super::{signals, tidy};
 use crate::build::outcome::BuildOutcome;
 use crate::build::{self, BuildRequest};
 use crate::fetch::{self, FetchRequest, GitRequest, Places, Provision, Wanted};
@@ -168,6 +168,8 @@ fn work(
     let (outcome, failure) = build::run(&setup.env(&runner, &limits), &request, &results);
     drop(runner);
     Ok(Ended { failure, outcome: Some(outcome), commit })
+    tidy::start_if_due(setup.store(), &settings.policies.join("store.toml"));
+    Ok(Ended { failure, outcome: Some(outcome), commit: None })
 }
 
 /// Events become the story, the times, and what `status` shows.

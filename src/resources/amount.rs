@@ -63,6 +63,7 @@ fn factor(unit: Unit, suffix: &str) -> Option<f64> {
         (Unit::Seconds, "s") => 1.0,
         (Unit::Seconds, "m") => 60.0,
         (Unit::Seconds, "h") => 3600.0,
+        (Unit::Seconds, "d") => 86_400.0,
         _ => return None,
     })
 }

@@ -1,7 +1,8 @@
-//! Removing what is kept in parts, as mock's --scrub does.
+//! Removing what is kept: by policy, beside builds, and in parts, as mock's --scrub does.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::case::Case;
 use crate::fixture::Kind;
@@ -41,5 +42,44 @@ fn parts_are_scrubbed() {
     assert_eq!(counts(&case), [0, 0, 0, 0]);
     let run = scrub(&["lvm"]);
     assert_eq!(run.status, 5, "{run:?}");
+    case.nothing_left();
+}
+
+#[test]
+fn what_is_old_goes_beside_a_build() {
+    let Some(case) = Case::alone(Kind::own(), "tidy") else { return };
+    let config = case.config();
+    build_with(&case, &["-r", &config], &spec(&case, "one", &["zlib-devel"])).succeeds();
+    let (root, old) = (names(&case, "roots").remove(0), names(&case, "layers").remove(0));
+    let age = |path: PathBuf, days: u64| {
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(days * 86_400)).unwrap();
+    };
+    age(PathBuf::from(format!("{}.lock", old.display())), 40);
+    // It was looked at a moment ago.
+    let none = spec(&case, "none", &[]);
+    build_with(&case, &["-r", &config], &none).succeeds();
+    case.no_process_left_soon();
+    assert!(old.exists());
+    age(case.store.join("tidied"), 1);
+    build_with(&case, &["-r", &config], &none).succeeds();
+    let begun = Instant::now();
+    while old.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{old:?} is still there");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(root.exists());
+    let begun = Instant::now();
+    while !names(&case, "builds").is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "something set aside is still there");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    case.no_process_left_soon();
+
+    let policy = case.file("store.toml", b"[max_size]\nwhy = \"a test\"\namount = \"1\"\n");
+    case.run(&["buildroot", "gc", "--policy", &policy]).succeeds();
+    assert_eq!(counts(&case), [0, 0, 0, 0]);
+    let policy = case.file("store.toml", b"[max_size]\nwhy = \"a test\"\namount = \"much\"\n");
+    case.run(&["buildroot", "gc", "--policy", &policy]).fails(3, "amount = \"much\"");
     case.nothing_left();
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::{Common, StoreArgs};
+use crate::buildroot::keep::HOST_POLICY;
 use crate::cli::size;
 
 #[derive(Debug, Subcommand)]
@@ -14,7 +15,8 @@ pub(in crate::cli) enum BuildrootCommand {
     /// Say what decides the content of a config's buildroot, and whether it is there; for a source
     /// package, also whether its dependencies are.
     Explain(Box<BuildrootExplain>),
-    /// Remove what was not used for long, and what does not fit.
+    /// Remove what was not used for long, and what does not fit; without limits here, by the
+    /// policy of this host. Builds start this, and do not wait for it.
     Gc(BuildrootGc),
     /// Compare everything that is kept with what was put there. What has changed is removed, unless
     /// it is in use, and made anew when it is needed. Exit status 1 if something has.
@@ -49,6 +51,9 @@ pub(in crate::cli) struct BuildrootGc {
     /// Remove what was not used for this time: seconds, or with m, h, d.
     #[arg(long, value_name = "TIME", value_parser = size::parse_age)]
     pub(in crate::cli) max_age: Option<u64>,
+    /// The policy where neither is given.
+    #[arg(long, value_name = "FILE", default_value = HOST_POLICY)]
+    pub(in crate::cli) policy: PathBuf,
     /// Say what would be removed.
     #[arg(short = 'n', long)]
     pub(in crate::cli) dry_run: bool,
