@@ -7,12 +7,14 @@ use sandbox::SandboxSpec;
 use sandbox::spec::{Network, Root};
 
 use super::sandboxes::PackageManagerInputs;
-use super::store::{Lock, LockKind};
+use super::store::{Lock, LockKind, Store};
 use super::tools::Tools;
 use super::{Env, dnf};
 use crate::profile::ProfileName;
 use crate::run::{Lines, Log, StageRun};
-use crate::verdict::{Class, Failure, classify_command, classify_package_manager, status};
+use crate::verdict::{
+    Class, Failure, classify_command, classify_package_manager, on_full_disk, status,
+};
 
 /// Bytes of an answer that are kept; a list of ten thousand packages is smaller.
 const MAX_ANSWER: usize = 16 << 20;
@@ -23,6 +25,10 @@ const FORMAT: &str = "%{nevra} %{buildtime} %{size} %{pkgid} %{installtime}\\n";
 const QUESTION_MS: u64 = 600_000;
 /// Milliseconds for a question to the package manager, unless the config has a limit.
 const LONG_QUESTION_MS: u64 = 3_600_000;
+
+/// Free bytes of a disk that is as good as full: less than the databases of package managers,
+/// which are written anew.
+const FULL: u64 = 16 << 20;
 
 /// One call of the package manager.
 #[derive(Debug)]
@@ -136,7 +142,17 @@ fn carry_out(
         &limits,
         &finished.tail,
     );
-    failure.map_or(Ok(()), Err)
+    match failure {
+        None => Ok(()),
+        Some(failure) if is_full(env.store) => Err(on_full_disk(failure)),
+        Some(failure) => Err(failure),
+    }
+}
+
+/// Whether hardly anything is free where the store is.
+fn is_full(store: &Store) -> bool {
+    nix::sys::statvfs::statvfs(store.path())
+        .is_ok_and(|data| data.blocks_available().saturating_mul(data.fragment_size()) < FULL)
 }
 
 /// The package cache belongs to one package manager at a time. dnf's own locks hold the numbers of

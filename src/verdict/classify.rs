@@ -231,6 +231,21 @@ pub fn classify_package_manager(
     })
 }
 
+/// A failure while hardly anything was free on the disk: programs that find that out by files that
+/// cannot be opened for writing, as those of an overlay, say something else.
+pub fn on_full_disk(failure: Failure) -> Failure {
+    match failure.class {
+        Class::Infrastructure => Failure {
+            class: Class::Resource,
+            message: format!("{failure}: the disk is full"),
+            hint: Some(DISK_FULL_HINT.to_owned()),
+            retryable: false,
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
 /// How work on the store by our own helpers failed.
 pub fn classify_helper(stage: Stage, message: String, tail: &[String]) -> Failure {
     let full = matching(tail, &DISK_FULL);

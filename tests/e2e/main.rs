@@ -12,6 +12,7 @@ mod failing;
 mod fetching;
 mod fixture;
 mod git_server;
+mod full;
 mod history;
 mod hostile;
 mod images;
