@@ -167,9 +167,8 @@ fn work(
     let runner = setup.runner(&limits, cancel, sink, logs);
     let (outcome, failure) = build::run(&setup.env(&runner, &limits), &request, &results);
     drop(runner);
-    Ok(Ended { failure, outcome: Some(outcome), commit })
     tidy::start_if_due(setup.store(), &settings.policies.join("store.toml"));
-    Ok(Ended { failure, outcome: Some(outcome), commit: None })
+    Ok(Ended { failure, outcome: Some(outcome), commit })
 }
 
 /// Events become the story, the times, and what `status` shows.

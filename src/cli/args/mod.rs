@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 mod buildroot;
-mod fetch;
 mod clean;
+mod fetch;
 mod limits;
 mod node;
 
 pub(super) use buildroot::{
     BuildrootCommand, BuildrootExplain, BuildrootGc, BuildrootList, BuildrootVerify,
 };
-pub(super) use fetch::Fetch;
 pub(super) use clean::{Clean, Scrub};
+pub(super) use fetch::Fetch;
 pub(super) use limits::{LimitArgs, LimitsCommand, LimitsShow, ResourceArgs, Usage};
 pub(super) use node::{
     ConfigCheck as NodeConfigCheck, NodeArgs, NodeAsk, NodeCancel, NodeLogs, NodeStatus, Work,
