@@ -72,7 +72,7 @@ pub enum Stop {
 pub struct Current {
     /// The config.
     pub config: Config,
-    ends: Ends,
+    ends: Arc<Ends>,
     sentry: Option<Arc<Sentry>>,
     /// Bytes of memory that a build of no special class may use.
     memory_limit: Option<u64>,
@@ -117,7 +117,7 @@ impl Current {
         let size = HostSize::probe(slots, &config.own.store);
         let effective = crate::resources::effective(&policy, &size, None, None, &[])?;
         Ok(Current {
-            ends: Ends::new(&config)?,
+            ends: Arc::new(Ends::new(&config)?),
             sentry: Sentry::new(&config).unwrap_or_else(|error| {
                 let why = crate::causes::with_causes(&error);
                 tell(Level::Warning, format_args!("nothing is told to Sentry: {why}"));
@@ -333,7 +333,11 @@ impl Node {
         new.config.own.outbox.clone_from(&kept.outbox);
         new.config.own.control_socket.clone_from(&kept.control_socket);
         // Tasks that are held are reported to where they came from.
-        new.config.own.queue.clone_from(&kept.queue);
+        if new.config.own.queue != kept.queue {
+            tell(Level::Warning, "SIGHUP: albs_node.queue counts from the next start on");
+            new.ends = old.ends.clone();
+            new.config.own.queue.clone_from(&kept.queue);
+        }
         let (before, after) = (slots_of(&old.config), slots_of(&new.config));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         if after > before {
