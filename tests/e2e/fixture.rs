@@ -85,6 +85,14 @@ pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// The program, beside which sandbox-init is. Those of another build are in `ALBS_NODE_PROGRAMS`.
+fn program() -> PathBuf {
+    match std::env::var_os("ALBS_NODE_PROGRAMS") {
+        Some(directory) => Path::new(&directory).join("albs-node"),
+        None => env!("CARGO_BIN_EXE_albs-node").into(),
+    }
+}
+
 impl Fixture {
     fn prepare() -> Result<Fixture, String> {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("/"));
@@ -114,7 +122,7 @@ impl Fixture {
             )?;
         }
 
-        let init = Path::new(env!("CARGO_BIN_EXE_albs-node")).with_file_name("sandbox-init");
+        let init = program().with_file_name("sandbox-init");
         if !init.is_file() {
             return Err(format!("{} is missing: cargo build --workspace", init.display()));
         }
@@ -130,8 +138,8 @@ impl Fixture {
         for name in ["bin", "specs", "specs/bad", "sources", "empty", "cases"] {
             fs::create_dir(self.base.join(name))?;
         }
-        let program = Path::new(env!("CARGO_BIN_EXE_albs-node"));
-        fs::copy(program, self.base.join("bin/albs-node"))?;
+        let program = program();
+        fs::copy(&program, self.base.join("bin/albs-node"))?;
         let init = program.with_file_name("sandbox-init");
         fs::copy(init, self.base.join("bin/sandbox-init"))?;
         for (from, to) in [

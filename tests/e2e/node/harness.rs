@@ -196,7 +196,7 @@ impl NodeCase {
         serde_json::from_str(&text).unwrap()
     }
 
-    fn program(&self) -> PathBuf {
+    pub(super) fn program(&self) -> PathBuf {
         self.case.dir.join("bin/albs-node")
     }
 

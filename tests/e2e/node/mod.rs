@@ -1,5 +1,6 @@
 //! The build node, beside a stand-in for albs-web-server and a real Pulp.
 
+mod bench;
 mod chaos;
 mod extras;
 mod harness;

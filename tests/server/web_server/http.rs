@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -112,7 +112,7 @@ async fn answer(
     let body: Json = serde_json::from_slice(&request.body).unwrap_or_default();
     let record = |status: u16| {
         let name = name.to_owned();
-        let call = Call { name, body: body.clone(), status };
+        let call = Call { name, body: body.clone(), status, at: SystemTime::now() };
         lock(shared).calls.push(call);
     };
     let fault = lock(shared).faults.get_mut(name).and_then(VecDeque::pop_front);

@@ -11,7 +11,7 @@ mod rules;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value as Json;
 
@@ -68,6 +68,8 @@ pub struct Call {
     pub body: Json,
     /// What was answered; 0 if nothing was.
     pub status: u16,
+    /// When.
+    pub at: SystemTime,
 }
 
 pub(crate) struct Shared {
