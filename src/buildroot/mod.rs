@@ -22,6 +22,7 @@ pub mod route;
 pub mod sandboxes;
 pub mod scratch;
 mod scriptlets;
+mod share;
 pub mod store;
 pub mod tools;
 mod update;

@@ -9,7 +9,7 @@ use sandbox::spec::{Network, Root};
 use super::sandboxes::PackageManagerInputs;
 use super::store::{Lock, LockKind, Store};
 use super::tools::Tools;
-use super::{Env, dnf};
+use super::{Env, dnf, share};
 use crate::profile::ProfileName;
 use crate::run::{Lines, Log, StageRun};
 use crate::verdict::{
@@ -131,6 +131,7 @@ fn carry_out(
 ) -> Result<(), Failure> {
     // Before the cache is made: whoever tidies the store may remove it until then.
     let _lock = lock_cache(env, stage)?;
+    share::fill(env, stage)?;
     let mut spec = manager_spec(env, stage, request, argv)?;
     spec.timeout_ms = dnf::timeout_ms(env.options);
     let limits = spec.limits.clone();

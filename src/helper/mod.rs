@@ -8,6 +8,7 @@ mod measure;
 mod prepare;
 mod remove;
 mod scan;
+mod share;
 mod unpack;
 
 use std::io;
@@ -40,6 +41,15 @@ pub enum Task {
         directory: PathBuf,
         /// Seconds since they changed.
         seconds: u64,
+    },
+    /// Copy packages that were downloaded from these repositories to a cache that has none.
+    SharePackages {
+        /// Other caches, the best first.
+        from: Vec<PathBuf>,
+        /// The cache.
+        to: PathBuf,
+        /// Names of repositories.
+        repositories: Vec<String>,
     },
     /// Write files that do not exist.
     WriteFiles {
@@ -138,6 +148,7 @@ pub fn run(task: &Task) -> io::Result<()> {
             manifest::manifest(root, &mut io::BufWriter::new(io::stdout().lock()))
         }
         Task::RemoveOld { directory, seconds } => remove::remove_old(directory, *seconds),
+        Task::SharePackages { from, to, repositories } => share::share(from, to, repositories),
         Task::Scan { root, regexes } => scan::scan(root, regexes, std::io::stdout().lock()),
         Task::Collect { root, directories } => {
             collect::collect(root, directories, std::io::stdout().lock())

@@ -8,6 +8,7 @@
 //! tests have made.
 
 mod case;
+mod downloads;
 mod failing;
 mod fetching;
 mod fixture;
