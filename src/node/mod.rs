@@ -237,15 +237,17 @@ impl Node {
         }
         self.take_up()?;
         services.spawn(heartbeat::run(self.clone()));
-        services.spawn(service::watch(self.clone()));
-        service::ready();
+        let systemd = Arc::new(service::Systemd::new());
+        systemd.ready();
+        services.spawn(service::watch(self.clone(), systemd.clone()));
         poll::run(self).await;
-        service::stopping();
+        systemd.stopping();
         self.carried_to_the_end().await;
         services.shutdown().await;
         let events = std::mem::take(&mut *self.events());
         let _ = tokio::time::timeout(LAST_EVENTS, events.join_all()).await;
         let _ = std::fs::remove_file(&socket);
+        systemd.end().await;
         Ok(self.tasks().len())
     }
 

@@ -90,6 +90,7 @@ fn systemd_and_prometheus_are_told() {
     until("READY=1");
     let said = until("WATCHDOG=1");
     assert!(said.contains("of 2 slots build"), "{said}");
+    // Nobody reads meanwhile, and the queue of the socket is short: that keeps nothing waiting.
     assert_eq!(node.report(1)["status"], "done");
     wait_for("its end", &node, || node.held().is_empty().then_some(()));
     let (head, body) = get(port, "/metrics");

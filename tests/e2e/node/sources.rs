@@ -10,6 +10,7 @@ use super::harness::{NodeCase, names};
 use super::tasks::arch;
 use super::web_server::Options;
 use crate::git_server::GitServer;
+use crate::repository::{Package, Repository};
 
 /// A package that has its sources from everywhere.
 const SPEC: &str = "%global debug_package %{nil}
@@ -155,5 +156,42 @@ fn a_server_of_git_that_comes_back() {
     assert_eq!(report["stats"]["verdict"]["class"], "infrastructure", "{report:#}");
     let story = node.text(&report, "albs.");
     assert!(story.contains("the repository cannot be reached"), "{story}");
+    running.finish();
+}
+
+#[test]
+fn releases_come_from_the_history_of_a_repository() {
+    let Some(sources) = sources("node-autospec") else { return };
+    let Sources { node, git } = &sources;
+    // Stands in for rpmautospec, which the local distribution does not have: called as it is, it
+    // finds a history that goes back to the beginning.
+    let script = "#!/bin/sh -e\ntest \"$1\" = process-distgit\ntest -f .git/HEAD\n\
+                  test ! -e .git/shallow\nsed 's/%autorelease/7/' \"$2\" > \"$3\"";
+    let tools = Repository::new(&node.case, "served/tools");
+    let files = [("/usr/bin/rpmautospec", script)];
+    tools.add(&Package { name: "rpmautospec", version: "1", files: &files });
+    tools.publish();
+    let repository = git.repository("many");
+    let listed = b"of the lookaside";
+    let md5: String = md5::Md5::digest(listed).iter().map(|byte| format!("{byte:02x}")).collect();
+    git.file(&md5, listed);
+    let spec = "Name: many\nVersion: 1\nRelease: %autorelease\nSummary: s\nLicense: MIT\n\
+                BuildArch: noarch\nSource0: listed\n%description\n.\n%files\n";
+    repository.commit(&[("many.spec", spec)]);
+    let commit = repository.commit(&[("sources", &format!("{md5}  listed\n"))]);
+    let mut task = sources.task(1, &arch(), "main", json!(null));
+    task["platform"]["data"]["mock"]["rpmautospec_enable"] = json!(true);
+    let more = json!({
+        "name": "tools", "url": format!("{}tools/", node.web.address), "priority": 10,
+        "mock_enabled": true,
+    });
+    task["repositories"].as_array_mut().unwrap().push(more);
+    node.server.add(task);
+    let running = node.start();
+    let report = node.report(1);
+    assert_eq!(report["status"], "done", "{report:#} {}", node.text(&report, "albs."));
+    assert_eq!(report["git_commit_hash"], json!(commit));
+    assert!(names(&report).iter().any(|name| name == "many-1-7.noarch.rpm"), "{report:#}");
+    assert_eq!(files_of(node, &report, "many-1-7.src.rpm").len(), 2);
     running.finish();
 }
