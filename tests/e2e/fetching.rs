@@ -38,6 +38,19 @@ fn fetch(case: &Case, url: &str, to: &str, more: &[&str]) -> Run {
     run
 }
 
+trait Refused {
+    fn is_refused(&self, told: &str);
+}
+
+impl Refused for Run {
+    /// Asserts that it failed for its source, and that the one error, or its cause, tells this.
+    #[track_caller]
+    fn is_refused(&self, told: &str) {
+        self.fails(40, "");
+        self.tells(told);
+    }
+}
+
 fn read(case: &Case, path: &str) -> String {
     fs::read_to_string(case.dir.join(path)).unwrap()
 }
@@ -113,7 +126,7 @@ fn any_ref_and_any_commit() {
         assert_eq!(get(&["--commit", &second, "--ref", "v3"]), second, "{place}");
         assert!(!case.dir.join("to/tree/third").exists());
         let run = fetch(&case, &url, "to", &["--ref", "no-such-ref"]);
-        run.fails(40, "could not be fetched");
+        run.is_refused("could not be fetched");
         assert!(run.stderr.contains("no-such-ref"), "{run:?}");
     }
     // One commit is all that was asked for, where one could be had.
@@ -192,7 +205,7 @@ fn repositories_in_repositories() {
     ] {
         outer.git(&["config", "-f", ".gitmodules", "submodule.lib/inner.url", url]);
         outer.commit(&[]);
-        fetch(&case, &server.url("git/outer.git"), "to", &[]).fails(40, sentence);
+        fetch(&case, &server.url("git/outer.git"), "to", &[]).is_refused(sentence);
     }
 }
 
@@ -203,20 +216,20 @@ fn what_is_refused() {
     let url = server.url("git/hello.git");
     let to = case.dir.join("to").display().to_string();
     let run = case.run(&["fetch", &url, &to]);
-    run.fails(40, "127.0.0.1, which is not on the internet; sources may not come from there");
+    run.is_refused("127.0.0.1, which is not on the internet; sources may not come from there");
     assert!(server.requests().is_empty());
-    fetch(&case, &server.url("away/hello.git"), "to", &[]).fails(40, "10.254.254.254");
+    fetch(&case, &server.url("away/hello.git"), "to", &[]).is_refused("10.254.254.254");
     for odd in ["file:///etc", "/etc", "ext::sh -c id", "ssh://-oProxyCommand=id/x"] {
-        fetch(&case, odd, "to", &[]).fails(40, "is not the address of a git repository");
+        fetch(&case, odd, "to", &[]).is_refused("is not the address of a git repository");
     }
     for odd in ["--upload-pack=touch /x", "a..b", "a:b"] {
         let odd = format!("--ref={odd}");
-        fetch(&case, &url, "to", &[&odd]).fails(40, "no name that git accepts");
+        fetch(&case, &url, "to", &[&odd]).is_refused("no name that git accepts");
     }
-    fetch(&case, &server.url("git/none.git"), "to", &[]).fails(40, "gives 404");
+    fetch(&case, &server.url("git/none.git"), "to", &[]).is_refused("gives 404");
     // A server that is away is asked more than once.
     let run = fetch(&case, "http://127.0.0.1:1/x.git", "to", &[]);
-    run.fails(40, "127.0.0.1:1/x.git");
+    run.is_refused("127.0.0.1:1/x.git");
     // Nothing is overwritten.
     fs::create_dir_all(case.dir.join("full/x")).unwrap();
     let full = case.dir.join("full").display().to_string();
@@ -268,20 +281,20 @@ fn lists_that_are_wrong() {
     assert!(run.stderr.contains("no lookaside has it"), "{run:?}");
     server.file(&good, b"bad");
     let run = get(&repository, &format!("{good} good\n"));
-    run.fails(40, "the source good could not be downloaded");
+    run.is_refused("the source good could not be downloaded");
     assert!(run.stderr.contains(&good), "{run:?}");
     server.file(&good, b"good");
     for odd in ["../x", "/etc/passwd", ".git/hooks/x"] {
         let run = get(&repository, &format!("# a comment\n{good} {odd}\n"));
-        run.fails(40, ".hello.metadata: line 2 is ");
+        run.is_refused(".hello.metadata: line 2 is ");
     }
-    get(&repository, &format!("{good} out/kept\n")).fails(40, "out/kept");
+    get(&repository, &format!("{good} out/kept\n")).is_refused("out/kept");
     assert_eq!(fs::read_to_string(outside.join("kept")).unwrap(), "kept");
     get(&repository, &format!("{good} good\n")).succeeds();
     assert_eq!(read(&case, "to/tree/good"), "good");
     // Without a spec, nothing can be built.
     let empty = server.repository("empty");
     empty.commit(&[("README", "")]);
-    fetch(&case, &server.url("git/empty.git"), "to", &[]).fails(40, "has no spec file");
+    fetch(&case, &server.url("git/empty.git"), "to", &[]).is_refused("has no spec file");
     assert!(Path::new("/etc/shadow").exists());
 }
