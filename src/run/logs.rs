@@ -71,7 +71,7 @@ impl Logs {
     }
 
     pub(super) fn command(&self, log: Log, stage: Stage, argv: &[String]) {
-        self.note(log, stage, &format!("Executing command: {argv:?}"));
+        self.note(log, stage, &format!("Executing command: {:?}", without_contents(argv)));
     }
 
     pub(super) fn ended(&self, log: Log, stage: Stage, outcome: &Outcome) {
@@ -145,4 +145,21 @@ impl Logs {
 /// A log that cannot be written must not end a build; the full disk shows elsewhere.
 fn write(file: &mut File, bytes: &[u8]) {
     let _ = file.write_all(bytes);
+}
+
+/// A command line as it is told: of files that our own helper writes, the names alone. They may
+/// have passwords in them, as the settings of proxies do.
+fn without_contents(argv: &[String]) -> Vec<String> {
+    let mut told = argv.to_vec();
+    if let [_, helper, task, ..] = &mut told[..]
+        && helper == "helper"
+        && let Ok(mut json) = serde_json::from_str::<serde_json::Value>(task)
+        && let Some(files) = json.pointer_mut("/write_files/files").and_then(|f| f.as_array_mut())
+    {
+        for file in files {
+            *file = file[0].take();
+        }
+        *task = json.to_string();
+    }
+    told
 }

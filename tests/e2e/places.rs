@@ -26,8 +26,17 @@ fn nothing_in_small_store(case: &Case) {
     let listing = fs::read_to_string(case.dir.join("listing")).unwrap();
     for path in listing.lines() {
         let inside = path.strip_prefix(&case.store.display().to_string()).unwrap();
-        let parts =
-            ["/roots", "/layers", "/wants", "/sessions", "/builds", "/cache", "/ccache", "/images"];
+        let parts = [
+            "/roots",
+            "/layers",
+            "/wants",
+            "/sessions",
+            "/builds",
+            "/cache",
+            "/ccache",
+            "/images",
+            "/tidied",
+        ];
         let lock = inside.starts_with("/roots/") && inside.ends_with(".lock");
         assert!(parts.contains(&inside) || lock, "{inside}: {listing}");
     }
