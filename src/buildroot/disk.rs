@@ -54,6 +54,12 @@ impl Size {
     }
 }
 
+/// Bytes that are free for ordinary users on the file system of a path.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let data = nix::sys::statvfs::statvfs(path).ok()?;
+    Some(data.blocks_available().saturating_mul(data.fragment_size()))
+}
+
 /// Watches a tree until it is asked for the result.
 #[derive(Debug)]
 pub struct DiskWatch {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use sandbox::SandboxSpec;
 use sandbox::spec::{Network, Root};
 
+use super::disk::free_bytes;
 use super::sandboxes::PackageManagerInputs;
 use super::store::{Lock, LockKind, Store};
 use super::tools::Tools;
@@ -152,8 +153,7 @@ fn carry_out(
 
 /// Whether hardly anything is free where the store is.
 fn is_full(store: &Store) -> bool {
-    nix::sys::statvfs::statvfs(store.path())
-        .is_ok_and(|data| data.blocks_available().saturating_mul(data.fragment_size()) < FULL)
+    free_bytes(store.path()).is_some_and(|free| free < FULL)
 }
 
 /// The package cache belongs to one package manager at a time. dnf's own locks hold the numbers of

@@ -308,13 +308,7 @@ impl Context {
             destination: HELPER.into(),
             read_only: true,
         });
-        for (source, inside, read_only) in trees {
-            mounts.push(Mount::Bind {
-                source: source.clone(),
-                destination: inside.clone(),
-                read_only: *read_only,
-            });
-        }
+        mounts.extend(trees.iter().map(bind));
         let argv = [HELPER, "helper"].iter().chain(argv).map(|arg| (*arg).to_owned()).collect();
         let mut spec =
             self.spec(stage, &profile, Root::Empty { size_bytes: 1 << 20 }, mounts, argv);
@@ -343,6 +337,11 @@ pub struct PackageManagerInputs<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// Proxy settings, by the names of their variables.
     pub proxies: &'a BTreeMap<String, String>,
+}
+
+/// A tree of the host: its path, its place inside, whether it is read-only.
+fn bind((source, inside, read_only): &(PathBuf, PathBuf, bool)) -> Mount {
+    Mount::Bind { source: source.clone(), destination: inside.clone(), read_only: *read_only }
 }
 
 fn read_only((source, inside): &(PathBuf, PathBuf)) -> Mount {

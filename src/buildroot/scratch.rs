@@ -43,8 +43,7 @@ impl<'a> Scratch<'a> {
     ///
     /// The store cannot be used.
     pub fn new(tools: Tools<'a>, stage: &StageRun<'_>) -> Result<Scratch<'a>, Failure> {
-        let now = jiff::Timestamp::now().as_nanosecond();
-        let dir = tools.store.builds().join(format!("{}-{now}", std::process::id()));
+        let dir = tools.store.builds().join(remove::workspace_name());
         let lock_path = dir.with_extension("lock");
         let lock = roots::take(stage, &lock_path, LockKind::Exclusive, "directory of sources")?;
         let scratch = Scratch { tools, dir, _lock: lock };

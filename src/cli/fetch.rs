@@ -11,7 +11,7 @@ use super::setup::{StoreUse, host_with_groups, maintenance_context, own_program,
 use super::signals;
 use crate::buildroot::remove;
 use crate::buildroot::scratch::Tools;
-use crate::fetch::{FetchRequest, GitRequest, Places, Wanted};
+use crate::fetch::{FetchRequest, GitRequest, Places, Wanted, package_of};
 use crate::run::{Cancel, Logs, Runner};
 use crate::source::Source;
 use crate::verdict::status;
@@ -75,8 +75,8 @@ fn wanted(args: &args::Fetch) -> Wanted {
 
 /// A directory that is named as the package.
 fn name_of(url: &str) -> PathBuf {
-    let name = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
-    let name = name.strip_suffix(".git").or(name.strip_suffix(".src.rpm")).unwrap_or(name);
+    let name = package_of(url);
+    let name = name.strip_suffix(".src.rpm").unwrap_or(name);
     let is_good = crate::source::is_plain(name);
     Path::new(if is_good { name } else { "source" }).to_owned()
 }

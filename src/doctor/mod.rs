@@ -14,6 +14,7 @@ use serde::Serialize;
 
 pub use checks::examine;
 
+use crate::buildroot::disk::free_bytes;
 use crate::causes::with_causes;
 use crate::helper::program;
 
@@ -101,7 +102,7 @@ impl Facts {
                 (path, version)
             }),
             has_git: program(Path::new("/usr/bin/git")).is_some(),
-            disk: (there.to_owned(), free(there)),
+            disk: (there.to_owned(), free_bytes(there)),
             has_shared_memory: nix::sys::statfs::statfs("/dev/shm")
                 .is_ok_and(|data| data.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC),
             emulated: emulated(Path::new("/proc/sys/fs/binfmt_misc")),
@@ -215,11 +216,6 @@ fn limits(host: &HostFacts) -> Result<(), (String, Option<String>)> {
     sandbox::cgroup::plan("doctor", &wanted, &host.cgroup)
         .map(drop)
         .map_err(|error| (error.to_string(), error.hint()))
-}
-
-fn free(path: &Path) -> Option<u64> {
-    let data = nix::sys::statvfs::statvfs(path).ok()?;
-    Some(data.blocks_available().saturating_mul(data.fragment_size()))
 }
 
 fn emulated(handlers: &Path) -> Vec<String> {

@@ -49,6 +49,7 @@ pub fn provide(
     let addresses = Addresses::new(provision.private_networks.clone());
     let downloads = Downloads::new(&addresses)
         .map_err(|error| infrastructure("the client cannot be set up", error.into()))?;
+    let cancel = stage.cancel();
     let mut provided: Vec<String> = Vec::new();
     for file in &expected.files {
         let name = file.name();
@@ -60,7 +61,7 @@ pub fn provide(
         let place = directory.join(name);
         let done = match (file.is_remote() && provision.download, &provision.repository) {
             (true, _) => {
-                let wait = |time| super::wait(stage, time);
+                let wait = |time| cancel.wait(time);
                 let bytes = downloads.get(&file.value, &place, None, &wait).map_err(|error| {
                     let what = format!("{} could not be downloaded", file.tag);
                     super::failure(stage, &what, error)

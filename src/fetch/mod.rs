@@ -15,11 +15,11 @@ mod repository;
 mod sums;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 pub use address::{Addresses, Refused};
 pub use download::{DownloadError, Downloads};
 pub use expected::{Expected, expected};
+pub use git::package_of;
 use ipnet::IpNet;
 use jiff::Timestamp;
 pub use lookaside::{Entry, ListError, Lookasides, metadata, sources};
@@ -141,14 +141,6 @@ pub fn fetch(
             .get(git, directory),
         }
     })
-}
-
-/// Waits, and says whether to go on.
-fn wait(stage: &StageRun<'_>, time: Duration) -> bool {
-    if time > Duration::ZERO {
-        stage.sleep(time.as_secs().max(1));
-    }
-    !stage.is_cancelled()
 }
 
 /// A download that failed.

@@ -22,7 +22,8 @@ pub(super) fn get(
     let started = Timestamp::now();
     let sum = sha256.and_then(Sum::parse);
     let place = directory.join(file_name(url));
-    let wait = |time| super::wait(stage, time);
+    let cancel = stage.cancel();
+    let wait = |time| cancel.wait(time);
     let bytes = downloads
         .get(url, &place, sum.as_ref(), &wait)
         .map_err(|error| super::failure(stage, "the source could not be downloaded", error))?;

@@ -2,7 +2,6 @@
 //! lookaside; its spec.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -106,13 +105,7 @@ impl Repository<'_> {
         };
         // Threads may ask this, but not tell the log: the runner is of this one.
         let cancel = self.stage.cancel();
-        let wait = |time: Duration| {
-            let end = std::time::Instant::now() + time;
-            while std::time::Instant::now() < end && !cancel.is_cancelled() {
-                std::thread::sleep(Duration::from_millis(50).min(time));
-            }
-            !cancel.is_cancelled()
-        };
+        let wait = |time| cancel.wait(time);
         let mut failed = None;
         for (entry, got) in listed.get(entries, sources, &wait) {
             let name = entry.path.display();

@@ -83,7 +83,7 @@ impl Sum {
             to.write_all(&buffer[..count])?;
             bytes += count as u64;
         }
-        let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = crate::checksum::digits(&digest.finalize());
         Ok((bytes, (hex != self.hex).then_some(hex)))
     }
 }

@@ -1,10 +1,14 @@
 //! Stopping a build from another thread.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sandbox::Killer;
 
 use crate::verdict::status;
+
+/// Time between looks of whoever waits.
+const STEP: Duration = Duration::from_millis(100);
 
 /// Stops a build: the running sandbox is killed and no other starts.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +44,19 @@ impl Cancel {
     /// Whether the build is to stop.
     pub fn is_cancelled(&self) -> bool {
         self.state(|state| state.signal.is_some())
+    }
+
+    /// Waits, or less if the build is to stop. Says whether it goes on.
+    pub fn wait(&self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        while !self.is_cancelled() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::sleep(left.min(STEP));
+        }
+        false
     }
 
     /// The exit status of a program that was stopped by the signal: 128 and its number, as mock

@@ -363,10 +363,7 @@ impl StageRun<'_> {
 
     /// Waits, or less if the build is to stop.
     pub fn sleep(&self, seconds: u64) {
-        let end = Instant::now() + std::time::Duration::from_secs(seconds);
-        while Instant::now() < end && !self.is_cancelled() {
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
+        self.runner.cancel.wait(std::time::Duration::from_secs(seconds));
     }
 
     /// The failure of a build that was stopped.

@@ -4,17 +4,11 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use sha2::Digest;
-
 use crate::case::{Case, Run};
 use crate::fixture::Kind;
-use crate::git_server::{GitServer, Repository};
+use crate::git_server::{GitServer, Repository, sum};
 
 const SPEC: &str = "Name: hello\nVersion: 1\nRelease: 1\nSummary: s\nLicense: MIT\n";
-
-fn sum<D: Digest>(content: &[u8]) -> String {
-    D::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// A case with its server.
 fn served(kind: Kind, name: &str) -> Option<(Case, GitServer)> {

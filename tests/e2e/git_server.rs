@@ -2,10 +2,13 @@
 //! them; and repositories to serve.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+
+use sha2::Digest;
+
+use crate::repository::Python;
 
 /// `/git/` are repositories, `/dumb/` the same as plain files, `/moved/` leads to `/git/`, `/away/`
 /// to a private network, `/files/` are files. Each request is a line of `requests`.
@@ -63,7 +66,7 @@ sys.stdin.read()
 ";
 
 pub(crate) struct GitServer {
-    child: Child,
+    _python: Python,
     port: u16,
     dir: PathBuf,
 }
@@ -74,17 +77,8 @@ impl GitServer {
         for name in ["git", "files", "work"] {
             fs::create_dir_all(dir.join(name)).unwrap();
         }
-        let mut child = Command::new("python3")
-            .args(["-u", "-c", SERVER])
-            .arg(dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        GitServer { child, port: line.trim().parse().unwrap(), dir: dir.to_owned() }
+        let (python, line) = Python::start(SERVER, dir);
+        GitServer { _python: python, port: line.parse().unwrap(), dir: dir.to_owned() }
     }
 
     /// An address of this server.
@@ -126,11 +120,9 @@ impl GitServer {
     }
 }
 
-impl Drop for GitServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A checksum in hexadecimal digits, as lists of sources have it.
+pub(crate) fn sum<D: Digest>(content: &[u8]) -> String {
+    D::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) struct Repository {

@@ -97,7 +97,7 @@ pub(crate) fn section(baseurl: &str, options: &str) -> String {
 
 /// A web server of a directory on loopback; ends with this value.
 pub(crate) struct Web {
-    child: Child,
+    _python: Python,
     pub(crate) address: String,
 }
 
@@ -113,8 +113,20 @@ sys.stdin.read()
 
 impl Web {
     pub(crate) fn serve(dir: &Path) -> Web {
+        let (python, address) = Python::start(SERVER, dir);
+        assert!(address.starts_with("http://"), "{address}");
+        Web { _python: python, address }
+    }
+}
+
+/// A server in Python, of a directory; ends with this value.
+pub(crate) struct Python(Child);
+
+impl Python {
+    /// Starts it; gives the line that it prints when it listens.
+    pub(crate) fn start(program: &str, dir: &Path) -> (Python, String) {
         let mut child = Command::new("python3")
-            .args(["-u", "-c", SERVER])
+            .args(["-u", "-c", program])
             .arg(dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -123,15 +135,13 @@ impl Web {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().to_owned();
-        assert!(address.starts_with("http://"), "{line}");
-        Web { child, address }
+        (Python(child), line.trim().to_owned())
     }
 }
 
-impl Drop for Web {
+impl Drop for Python {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sandbox::SandboxSpec;
-use sandbox::spec::{Limits, Mount, Network, Root};
+use sandbox::spec::{Limits, Network, Root};
 
-use super::{Context, file, tools_system};
+use super::{Context, bind, file, tools_system};
 use crate::profile::{ProfileError, ProfileName};
 
 /// Bytes of one file that git writes: more than any repository of sources has.
@@ -15,7 +15,7 @@ const FILE_SIZE: u64 = 16 << 30;
 
 impl Context {
     /// A sandbox for a command of the host's tools that works on `trees`: host path, place inside,
-    /// read-only. `is_local`: it must reach servers of this host, or none.
+    /// read-only. `network` goes before that of the profile.
     ///
     /// # Errors
     ///
@@ -31,13 +31,7 @@ impl Context {
         let mut mounts = self.tools.mounts();
         mounts.extend(tools_system());
         mounts.push(file(Path::new("/etc/gitconfig"), ""));
-        for (source, inside, read_only) in trees {
-            mounts.push(Mount::Bind {
-                source: source.clone(),
-                destination: inside.clone(),
-                read_only: *read_only,
-            });
-        }
+        mounts.extend(trees.iter().map(bind));
         let mut spec =
             self.spec("fetch", &profile, Root::Empty { size_bytes: 64 << 20 }, mounts, argv);
         spec.environment = environment.clone();

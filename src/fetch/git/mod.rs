@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use commands::{MIRROR, PLACE};
 use mirror::Mirror;
 use reach::{Reached, reach};
-pub use remote::Remote;
+pub use remote::{Remote, package_of};
 use run::{Answer, Git, failure};
 
 use super::GitRequest;
@@ -139,16 +139,14 @@ impl<'a> Fetching<'a> {
         if wanted.history {
             return Ok(None);
         }
-        let head = "HEAD".to_owned();
-        let commit = wanted.commit.map(str::to_owned);
-        let mut names: Vec<String> = commit.into_iter().chain(wanted.names.clone()).collect();
-        if names.is_empty() {
-            names.push(head);
-        }
-        // Another name would be another commit.
-        names.truncate(if wanted.commit.is_some() { 1 } else { names.len() });
+        let names: Vec<&str> = match wanted.commit {
+            // Another name would be another commit.
+            Some(commit) => vec![commit],
+            None if wanted.names.is_empty() => vec!["HEAD"],
+            None => wanted.names.iter().map(String::as_str).collect(),
+        };
         for name in names {
-            let argv = commands::fetch_one(place, &reached.remote.url, &name);
+            let argv = commands::fetch_one(place, &reached.remote.url, name);
             let answer = git.remote(&argv, reached)?;
             if answer.success {
                 let found =
@@ -313,7 +311,7 @@ impl<'a> Fetching<'a> {
 
     fn unfetched(&self, answer: &Answer, remote: &Remote) -> Failure {
         let what = format!("{} could not be fetched", redacted(&remote.url));
-        failure(self.stage, &what, answer, &remote.url)
+        failure(self.stage, &what, answer, Some(remote))
     }
 
     fn package(&self, message: String) -> Failure {

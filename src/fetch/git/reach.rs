@@ -32,7 +32,8 @@ pub fn reach(
     downloads: &Downloads,
 ) -> Result<Reached, Failure> {
     let failed = |error| crate::fetch::failure(stage, "the repository cannot be reached", error);
-    let wait = |time| crate::fetch::wait(stage, time);
+    let cancel = stage.cancel();
+    let wait = |time| cancel.wait(time);
     let remote = match remote.is_http() {
         false => remote.clone(),
         true => {

@@ -102,10 +102,15 @@ impl Remote {
 
     /// The package, as the repository is named after it.
     pub fn package(&self) -> &str {
-        let path = self.url.trim_end_matches('/');
-        let name = path.rsplit(['/', ':']).next().unwrap_or_default();
-        name.strip_suffix(".git").unwrap_or(name)
+        package_of(&self.url)
     }
+}
+
+/// The last part of an address, by which its package goes.
+pub fn package_of(url: &str) -> &str {
+    let path = url.trim_end_matches('/');
+    let name = path.rsplit(['/', ':']).next().unwrap_or_default();
+    name.strip_suffix(".git").unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::commands;
 use super::reach::Reached;
 use super::remote::Remote;
 use crate::buildroot::scratch::Tools;
+use crate::http::redacted;
 use crate::run::{StageRun, plain};
 use crate::verdict::{Class, Failure, status};
 
@@ -94,7 +95,7 @@ impl Git<'_> {
         if answer.success {
             return Ok(answer);
         }
-        Err(failure(self.stage, what, &answer, ""))
+        Err(failure(self.stage, what, &answer, None))
     }
 
     /// Runs a command that talks to a server, more than once if that is away.
@@ -103,17 +104,18 @@ impl Git<'_> {
     ///
     /// The sandbox could not be used, or the build was cancelled.
     pub fn remote(&self, argv: &[String], reached: &Reached) -> Result<Answer, Failure> {
-        for attempt in 1.. {
+        let mut attempt = 1;
+        loop {
             let answer = self.run(argv.to_vec(), Some(reached))?;
             if !answer.is_away() || attempt == TRIES {
                 return Ok(answer);
             }
             let wait = Duration::from_secs(1 << attempt);
-            let line = told(&answer, &reached.remote);
+            let line = told(&answer, Some(&reached.remote));
             self.stage.note(&format!("{line}; trying again in {} s", wait.as_secs()));
             self.stage.sleep(wait.as_secs());
+            attempt += 1;
         }
-        unreachable!("the last try returns")
     }
 
     fn run(&self, argv: Vec<String>, reached: Option<&Reached>) -> Result<Answer, Failure> {
@@ -155,24 +157,26 @@ impl Git<'_> {
     }
 }
 
-/// The line of an answer that says most, without secrets of addresses.
-pub fn told(answer: &Answer, remote: &Remote) -> String {
-    last_line(answer).replace(&remote.url, &crate::http::redacted(&remote.url))
-}
-
-fn last_line(answer: &Answer) -> String {
+/// The line of an answer that says most, without secrets of the address that was asked.
+fn told(answer: &Answer, remote: Option<&Remote>) -> String {
     let said = String::from_utf8_lossy(&answer.said);
     let line =
         said.lines().rev().find(|line| line.starts_with("fatal:") || line.starts_with("error:"));
-    plain(line.or_else(|| said.lines().last()).unwrap_or("git said nothing"))
+    let line = plain(line.or_else(|| said.lines().last()).unwrap_or("git said nothing"));
+    match remote {
+        Some(remote) => line.replace(&remote.url, &redacted(&remote.url)),
+        None => line,
+    }
 }
 
-/// A command that failed. `url` is what must not be told as it is.
-pub fn failure(stage: &StageRun<'_>, what: &str, answer: &Answer, url: &str) -> Failure {
-    let mut line = last_line(answer);
-    if !url.is_empty() {
-        line = line.replace(url, &crate::http::redacted(url));
-    }
+/// A command that failed, and the repository that was asked, if one was.
+pub fn failure(
+    stage: &StageRun<'_>,
+    what: &str,
+    answer: &Answer,
+    remote: Option<&Remote>,
+) -> Failure {
+    let line = told(answer, remote);
     let is_away = answer.is_away();
     let is_full = line.contains("No space left on device");
     let class = match (is_away, is_full) {

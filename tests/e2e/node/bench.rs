@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::unistd::Pid;
 use serde_json::{Value as Json, json};
 
-use super::harness::{NodeCase, Running, wait_for};
+use super::harness::{NodeCase, Running, arch, wait_for};
 use super::web_server::{Options, TaskState};
 
 /// Tasks of which latencies are taken.
@@ -19,10 +19,6 @@ const SMALL_FILES: u32 = 200;
 const LARGE_MIB: u32 = 300;
 /// How often each is uploaded.
 const UPLOADS: i64 = 3;
-
-fn arch() -> String {
-    std::env::consts::ARCH.replace("powerpc64", "ppc64le")
-}
 
 /// Seconds of processor time of all threads (proc_pid_schedstat(5)).
 fn cpu(pid: Pid) -> f64 {

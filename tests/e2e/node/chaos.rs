@@ -7,13 +7,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value as Json;
 
-use super::harness::{NodeCase, names, wait_for};
+use super::harness::{NodeCase, arch, names, wait_for};
 use super::relay::Relay;
 use super::web_server::{Fault, Options, TaskState};
-
-fn arch() -> String {
-    std::env::consts::ARCH.replace("powerpc64", "ppc64le")
-}
 
 const OWN: &str = "  report_repeat: 2\n";
 

@@ -5,12 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use super::harness::{NodeCase, names};
+use super::harness::{NodeCase, arch, names};
 use super::web_server::Options;
-
-fn arch() -> String {
-    std::env::consts::ARCH.replace("powerpc64", "ppc64le")
-}
 
 /// A package with kernel modules. `%check` runs after everything that changes files.
 const MODULES: &str = "\

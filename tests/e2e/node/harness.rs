@@ -77,6 +77,11 @@ fn pulp() -> Option<Pulp> {
     found
 }
 
+/// The architecture of this machine, as rpm calls it.
+pub(super) fn arch() -> String {
+    std::env::consts::ARCH.replace("powerpc64", "ppc64le")
+}
+
 impl NodeCase {
     /// A node with these lines in its own section of the config.
     pub(super) fn new(name: &str, own: &str, options: Options) -> Option<NodeCase> {
@@ -294,11 +299,7 @@ impl NodeCase {
         let is_it = |artifact: &&Json| artifact["name"].as_str().unwrap().starts_with(name);
         let artifact = artifacts.iter().find(is_it).unwrap_or_else(|| panic!("{name}: {report:#}"));
         let file = self.artifact(artifact["href"].as_str().unwrap());
-        // Pulp keeps its files where scripts/pulp says, below their checksums.
-        let sha256 = file["sha256"].as_str().unwrap();
-        let media = PathBuf::from(std::env::var_os("PULP_MEDIA").expect("scripts/pulp tells it"));
-        let content = fs::read(media.join("artifact").join(&sha256[..2]).join(&sha256[2..]));
-        let content = content.unwrap();
+        let content = fs::read(in_pulp(&file)).unwrap();
         if content.starts_with(&[0x1f, 0x8b]) {
             let mut text = String::new();
             let mut decoder = flate2::read::GzDecoder::new(&content[..]);
@@ -307,6 +308,13 @@ impl NodeCase {
         }
         String::from_utf8(content).unwrap()
     }
+}
+
+/// Where Pulp keeps an artifact: below the directory that scripts/pulp tells, by its checksum.
+pub(super) fn in_pulp(artifact: &Json) -> PathBuf {
+    let sha256 = artifact["sha256"].as_str().unwrap();
+    let media = PathBuf::from(std::env::var_os("PULP_MEDIA").expect("scripts/pulp tells it"));
+    media.join("artifact").join(&sha256[..2]).join(&sha256[2..])
 }
 
 /// Names of a report's artifacts, with the numbers in them replaced.

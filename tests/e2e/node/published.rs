@@ -6,13 +6,9 @@ use std::process::Command;
 
 use serde_json::{Value as Json, json};
 
-use super::harness::{NodeCase, wait_for};
+use super::harness::{NodeCase, arch, wait_for};
 use super::reader::{Reader, output};
 use super::web_server::Options;
-
-fn arch() -> String {
-    std::env::consts::ARCH.replace("powerpc64", "ppc64le")
-}
 
 /// A package with a file that tells this run from others, and one more beside it.
 fn spec(word: &str) -> String {

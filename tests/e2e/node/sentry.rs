@@ -7,12 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::harness::NodeCase;
+use super::harness::{NodeCase, arch};
 use super::web_server::Options;
-
-fn arch() -> String {
-    std::env::consts::ARCH.replace("powerpc64", "ppc64le")
-}
 
 /// One call: the first line and the headers in lower case, and the body.
 struct Call {

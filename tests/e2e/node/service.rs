@@ -5,14 +5,10 @@ use std::io::{Read, Write};
 
 use nix::sys::signal::Signal;
 
-use super::harness::{NodeCase, wait_for};
+use super::harness::{NodeCase, arch, wait_for};
 use super::web_server::{Options, TaskState};
 
 const SMALL: &str = "BuildArch: noarch\n%description\n.\n";
-
-fn arch() -> String {
-    std::env::consts::ARCH.replace("powerpc64", "ppc64le")
-}
 
 #[test]
 fn while_there_is_a_reason_no_task_is_taken() {

@@ -4,12 +4,10 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::{Value as Json, json};
-use sha2::Digest;
 
-use super::harness::{NodeCase, names};
-use super::tasks::arch;
+use super::harness::{NodeCase, arch, in_pulp, names};
 use super::web_server::Options;
-use crate::git_server::GitServer;
+use crate::git_server::{GitServer, sum};
 use crate::repository::{Package, Repository};
 
 /// A package that has its sources from everywhere.
@@ -65,10 +63,7 @@ impl Sources {
 fn files_of(node: &NodeCase, report: &Json, name: &str) -> Vec<String> {
     let artifacts = report["artifacts"].as_array().unwrap();
     let artifact = artifacts.iter().find(|artifact| artifact["name"] == name).unwrap();
-    let file = node.artifact(artifact["href"].as_str().unwrap());
-    let sha256 = file["sha256"].as_str().unwrap();
-    let media = std::path::PathBuf::from(std::env::var_os("PULP_MEDIA").unwrap());
-    let path = media.join("artifact").join(&sha256[..2]).join(&sha256[2..]);
+    let path = in_pulp(&node.artifact(artifact["href"].as_str().unwrap()));
     let output = Command::new("rpm").args(["-qpl", "--nosignature"]).arg(path).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
@@ -80,8 +75,7 @@ fn a_repository_with_sources_from_everywhere() {
     let Sources { node, git } = &sources;
     let repository = git.repository("many");
     let listed = b"of the lookaside";
-    let sha256: String =
-        sha2::Sha256::digest(listed).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = sum::<sha2::Sha256>(listed);
     git.file(&sha256, listed);
     let remote = git.file("v1", b"of the web") + "#/remote.txt";
     let commit = repository.commit(&[
@@ -172,7 +166,7 @@ fn releases_come_from_the_history_of_a_repository() {
     tools.publish();
     let repository = git.repository("many");
     let listed = b"of the lookaside";
-    let md5: String = md5::Md5::digest(listed).iter().map(|byte| format!("{byte:02x}")).collect();
+    let md5 = sum::<md5::Md5>(listed);
     git.file(&md5, listed);
     let spec = "Name: many\nVersion: 1\nRelease: %autorelease\nSummary: s\nLicense: MIT\n\
                 BuildArch: noarch\nSource0: listed\n%description\n.\n%files\n";

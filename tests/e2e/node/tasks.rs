@@ -3,15 +3,11 @@
 use nix::sys::signal::Signal;
 use serde_json::{Value as Json, json};
 
-use super::harness::{NodeCase, names, wait_for};
+use super::harness::{NodeCase, arch, names, wait_for};
 use super::web_server::{Options, TaskState};
 
 const HELLO: &str = "BuildArch: noarch\n%description\n.\n%install\ninstall -D /dev/null \
                      %{buildroot}/usr/share/%{name}\n%files\n/usr/share/%{name}\n";
-
-pub(super) fn arch() -> String {
-    std::env::consts::ARCH.replace("powerpc64", "ppc64le")
-}
 
 /// A package that takes this shell code to build.
 fn with_build(code: &str) -> String {
