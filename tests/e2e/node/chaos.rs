@@ -179,17 +179,19 @@ fn fault() -> (&'static str, Fault) {
 fn kills_at_any_instant_lose_nothing() {
     let kills = std::env::var("ALBS_NODE_KILLS").ok().and_then(|text| text.parse().ok());
     let kills: u64 = kills.unwrap_or(10);
-    // Enough for something to be going on at each of them.
-    let tasks = 8.max(kills as i64 / 2);
+    let mut tasks = 0;
     let Some(node) = NodeCase::new("node-chaos", OWN, options()) else { return };
     let mut wire = Frail::new(node.pulp_host());
     node.configure_with(OWN, 4, &wire.url);
-    for id in 1..=tasks {
-        let name = format!("chaos-{id}");
-        let url = node.srpm(&name, &slow(fastrand::u32(0..3)));
-        node.server.add(node.task(id, &arch(), &url));
-    }
-    for kill in 1..=kills {
+    for _ in 0..kills {
+        // Something is going on at each of them.
+        let over = (1..=tasks).filter(|id| matches!(node.server.task(*id), TaskState::Over(_)));
+        let wanted = over.count() as i64 + 8;
+        for id in tasks + 1..=wanted {
+            let url = node.srpm(&format!("chaos-{id}"), &slow(fastrand::u32(0..3)));
+            node.server.add(node.task(id, &arch(), &url));
+        }
+        tasks = tasks.max(wanted);
         for _ in 0..fastrand::u8(0..3) {
             let (call, fault) = fault();
             node.server.fail(call, fault);
@@ -202,11 +204,6 @@ fn kills_at_any_instant_lose_nothing() {
         for worker in workers {
             // It may just have ended.
             let _ = nix::sys::signal::kill(worker, Signal::SIGKILL);
-        }
-        let over = (1..=tasks).filter(|id| matches!(node.server.task(*id), TaskState::Over(_)));
-        if over.count() as i64 == tasks {
-            eprintln!("all is over after {kill} kills");
-            break;
         }
     }
     wire.mend();
@@ -223,7 +220,7 @@ fn kills_at_any_instant_lose_nothing() {
     }
     running.finish();
     let given = node.server.calls().iter().filter(|call| call.name == "build_done").count();
-    eprintln!("{given} reports for {tasks} tasks");
+    eprintln!("{kills} kills, {given} reports for {tasks} tasks");
     // What killed workers have left is removed by those that come after.
     let cleaned = node.case.run(&["buildroot", "gc", "--max-age", "1000d"]);
     assert_eq!(cleaned.status, 0, "{cleaned:?}");
