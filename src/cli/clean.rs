@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::output::print;
 use super::setup::{StoreUse, maintenance_context, options_of, own_program, store_error, store_of};
 use crate::buildroot::remove::{self, Part, Removed};
+use crate::buildroot::scratch::Tools;
 use crate::buildroot::store::{self, LockKind, Store};
 use crate::buildroot::{inventory, key};
 use crate::verdict::status;
@@ -52,7 +53,11 @@ pub(super) fn run(args: &args::Clean) -> Result<u8, CliError> {
     let mut is_used = false;
     let is_everything = args.scrub.is_empty() || args.scrub.contains(&Scrub::All);
     let mut worst = match prefix {
-        None if is_everything => remove_images(&store),
+        None if is_everything => remove_images(&store).and(forget_sources(Tools {
+            context: &context,
+            program: &program,
+            store: &store,
+        })),
         _ => Ok(0),
     };
     for name in &names {
@@ -115,6 +120,18 @@ fn parts(scrub: &[Scrub], is_of_bootstrap: bool) -> Vec<Part> {
         parts.push(Part::Compilers);
     }
     parts
+}
+
+/// Removes what `albs-node fetch` keeps.
+fn forget_sources(tools: Tools<'_>) -> Result<u8, CliError> {
+    match crate::fetch::forget(tools) {
+        (false, _) => Ok(0),
+        (true, problems) if problems.is_empty() => {
+            print(format_args!("removed sources"));
+            Ok(0)
+        }
+        (true, problems) => Err(CliError::new(status::ROOT, problems.join("; "), None)),
+    }
 }
 
 /// Removes the images that roots were started from.

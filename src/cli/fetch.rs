@@ -39,8 +39,8 @@ pub(super) fn run(args: &args::Fetch) -> Result<u8, CliError> {
         wanted: wanted(args),
         places: Places {
             private_networks: args.private_network.clone(),
-            sources: Some(store.path().join("sources")),
-            mirrors: Some(store.path().join("git")),
+            sources: Some(store.path().join(crate::fetch::SOURCES_OF_STORE)),
+            mirrors: Some(store.path().join(crate::fetch::MIRRORS_OF_STORE)),
             lookasides: args.lookasides.clone().unwrap_or_default(),
         },
     };

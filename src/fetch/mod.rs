@@ -15,6 +15,7 @@ mod repository;
 mod sums;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use address::{Addresses, Refused};
 pub use download::{DownloadError, Downloads};
@@ -70,6 +71,29 @@ pub struct GitRequest {
     pub history: bool,
     /// Name of the spec, if it is known.
     pub spec: Option<String>,
+}
+
+/// Names of the directories in a store where `albs-node fetch` keeps sources and mirrors.
+pub const SOURCES_OF_STORE: &str = "sources";
+/// As above.
+pub const MIRRORS_OF_STORE: &str = "git";
+
+/// Removes what is kept of sources and repositories in a store and is not in use. Says whether
+/// there was something, and why some of it is still there.
+pub fn forget(tools: Tools<'_>) -> (bool, Vec<String>) {
+    let [sources, mirrors] =
+        [SOURCES_OF_STORE, MIRRORS_OF_STORE].map(|name| tools.store.path().join(name));
+    let any = sources.exists() || mirrors.exists();
+    let mut problems = git::prune(&mirrors, tools, Duration::ZERO);
+    // As long as there are mirrors in it, it stays.
+    let _ = std::fs::remove_dir(&mirrors);
+    match std::fs::remove_dir_all(&sources) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            problems.push(format!("cannot remove {}: {error}", sources.display()));
+        }
+        _ => {}
+    }
+    (any, problems)
 }
 
 /// Where sources may come from, and where copies are kept.

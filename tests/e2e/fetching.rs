@@ -172,6 +172,13 @@ fn the_history_comes_through_a_mirror() {
     // Broken: made anew.
     fs::write(mirror.join("repository/HEAD"), "nonsense").unwrap();
     assert_eq!(history("to"), (last, "2".to_owned()));
+    // Only everything includes it.
+    case.run(&["clean", "-r", &case.config()]).succeeds();
+    assert!(mirror.exists());
+    let cleaned = case.run(&["clean"]);
+    cleaned.succeeds();
+    assert!(cleaned.stdout.contains("removed sources"), "{cleaned:?}");
+    assert!(!mirrors.exists());
 }
 
 #[test]

@@ -10,11 +10,10 @@ use super::reach::Reached;
 use super::run::{Answer, Git};
 use crate::buildroot::scratch::{self, Tools};
 use crate::buildroot::store::{self, Lock, LockKind};
-use crate::run::StageRun;
 use crate::verdict::Failure;
 
 /// How long a mirror that nobody uses is kept.
-const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// A place for the mirror of one repository.
 #[derive(Debug)]
@@ -80,10 +79,12 @@ pub fn place() -> String {
     format!("{MIRROR}/{BARE}")
 }
 
-/// Removes mirrors that nobody has used for long.
-pub fn prune(cache: &Path, tools: Tools<'_>, stage: &StageRun<'_>) {
-    let Ok(entries) = fs::read_dir(cache) else { return };
-    let old = SystemTime::now().checked_sub(KEPT).unwrap_or(SystemTime::UNIX_EPOCH);
+/// Removes mirrors that nobody has used for so long. Those in use stay; why others did is told.
+pub fn prune(cache: &Path, tools: Tools<'_>, kept: Duration) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(cache) else { return Vec::new() };
+    let now = SystemTime::now();
+    let old = now.checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH);
+    let mut problems = Vec::new();
     for entry in entries.flatten() {
         let path = entry.path();
         let used = entry.metadata().and_then(|metadata| metadata.modified());
@@ -97,7 +98,8 @@ pub fn prune(cache: &Path, tools: Tools<'_>, stage: &StageRun<'_>) {
             crate::buildroot::remove::remove_trees(tools.context, tools.program, &dir, &[BARE]);
         match removed {
             Ok(()) => drop(fs::remove_file(&path)),
-            Err(reason) => stage.note(&format!("an old mirror was not removed: {reason}")),
+            Err(reason) => problems.push(format!("a mirror was not removed: {reason}")),
         }
     }
+    problems
 }

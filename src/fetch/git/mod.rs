@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use commands::{MIRROR, PLACE};
 use mirror::Mirror;
+pub(super) use mirror::prune;
 use reach::{Reached, reach};
 pub use remote::{Remote, package_of};
 use run::{Answer, Git, failure};
@@ -92,7 +93,9 @@ impl<'a> Fetching<'a> {
             return Err(self.package("the ref is no name that git accepts".to_owned()));
         }
         if let Some(mirrors) = self.mirrors {
-            mirror::prune(mirrors, self.tools, self.stage);
+            for problem in prune(mirrors, self.tools, mirror::KEPT) {
+                self.stage.note(&problem);
+            }
         }
         let scratch = Scratch::new(self.tools, self.stage)?;
         let wanted = Wanted {
