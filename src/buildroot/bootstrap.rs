@@ -136,18 +136,28 @@ fn fill(
                 .to_owned(),
         )));
     }
+    let question = tools.map(|tools| packages::version_question(env, stage, tools)).transpose()?;
+    let mut versions = BTreeMap::from([("rpm".to_owned(), rpm_version(env, stage, root())?)]);
+    // It takes nearly as long as reading the tree, and one processor.
+    let asked = question.as_ref().map(|question| stage.start(question)).transpose()?;
+    let size = integrity::record(env, stage, &tree, dir)?;
+    if let (Some(tools), Some(asked)) = (tools, asked)
+        && let Some(version) = packages::version(asked)?
+    {
+        versions.insert(tools.manager.kind.to_string(), version);
+    }
     let now = jiff::Timestamp::now().as_second();
     let info = RootInfo {
         config: env.options.root.clone(),
         parent: None,
         updates: 0,
         dbpath,
-        size: integrity::record(env, stage, &tree, dir)?,
+        size,
         packages: installed.len(),
         installed,
         created: now,
         begun: now,
-        tools: versions(env, stage, tools, root())?,
+        tools: versions,
         image: origin,
     };
     record::write(&dir.join(INFO), &info).map_err(|error| store_failure(stage.stage, error))
@@ -192,23 +202,10 @@ fn database_path(
     }
 }
 
-/// Versions of the package manager and of the buildroot's rpm, one line each.
-fn versions(
-    env: &Env<'_>,
-    stage: &StageRun<'_>,
-    tools: Option<&Tools>,
-    root: SandboxRoot,
-) -> Result<BTreeMap<String, String>, Failure> {
-    let mut versions = BTreeMap::new();
+/// The version of the buildroot's rpm, as it tells it.
+fn rpm_version(env: &Env<'_>, stage: &StageRun<'_>, root: SandboxRoot) -> Result<String, Failure> {
     let argv = ["rpm", "--version"].map(str::to_owned).to_vec();
-    let rpm = packages::query(env, stage, root.clone(), argv)?;
-    versions.insert("rpm".to_owned(), first_line(&rpm));
-    if let Some(tools) = tools
-        && let Some(version) = packages::manager_version(env, stage, tools, root)?
-    {
-        versions.insert(tools.manager.kind.to_string(), version);
-    }
-    Ok(versions)
+    Ok(first_line(&packages::query(env, stage, root, argv)?))
 }
 
 fn first_line(text: &str) -> String {

@@ -12,7 +12,7 @@ use super::store::{Lock, LockKind, Store};
 use super::tools::Tools;
 use super::{Env, dnf, share};
 use crate::profile::ProfileName;
-use crate::run::{Lines, Log, StageRun};
+use crate::run::{Lines, Log, Running, StageRun};
 use crate::verdict::{
     Class, Failure, classify_command, classify_package_manager, on_full_disk, status,
 };
@@ -196,24 +196,33 @@ fn manager_spec(
     Ok(SandboxSpec { network, ..spec })
 }
 
+/// The question for the package manager's version, which has no need of the buildroot.
+///
+/// # Errors
+///
+/// Its sandbox could not be planned.
+pub fn version_question(
+    env: &Env<'_>,
+    stage: &StageRun<'_>,
+    tools: &Tools,
+) -> Result<SandboxSpec, Failure> {
+    let root = Root::Empty { size_bytes: 1 << 20 };
+    let dbpath = dnf::DEFAULT_DBPATH;
+    let request = Request { tools, root, dbpath, command: &[], visible: &[], what: "" };
+    let argv = tools.manager.command_line(env.options, &["--version".to_owned()]);
+    let spec = manager_spec(env, stage, &request, argv)?;
+    Ok(SandboxSpec { network: Network::None, ..spec })
+}
+
 /// The version that the package manager tells; none if it tells none.
 ///
 /// # Errors
 ///
 /// Its sandbox could not be used.
-pub fn manager_version(
-    env: &Env<'_>,
-    stage: &StageRun<'_>,
-    tools: &Tools,
-    root: Root,
-) -> Result<Option<String>, Failure> {
-    let dbpath = dnf::DEFAULT_DBPATH;
-    let request = Request { tools, root, dbpath, command: &[], visible: &[], what: "" };
-    let argv = tools.manager.command_line(env.options, &["--version".to_owned()]);
-    let spec = manager_spec(env, stage, &request, argv)?;
+pub fn version(question: Running<'_>) -> Result<Option<String>, Failure> {
     let mut lines = Lines::default();
     // Its exit status says whether its own package is in the buildroot, which does not matter.
-    stage.raw(&spec, &mut |bytes| lines.add(bytes, |_| {}))?;
+    question.wait(&mut |bytes| lines.add(bytes, |_| {}))?;
     let digit = |line: &&String| line.contains(|c: char| c.is_ascii_digit());
     Ok(lines.into_tail().iter().rfind(digit).cloned())
 }

@@ -1,5 +1,6 @@
 //! Stopping a build from another thread.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,16 +18,18 @@ pub struct Cancel(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     signal: Option<i32>,
-    running: Option<Killer>,
+    running: BTreeMap<u64, Killer>,
+    /// How many have been watched.
+    count: u64,
 }
 
 /// Forgets the sandbox when dropped.
 #[derive(Debug)]
-pub struct Watch(Cancel);
+pub struct Watch(Cancel, u64);
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.0.state(|state| state.running = None);
+        self.0.state(|state| state.running.remove(&self.1));
     }
 }
 
@@ -35,9 +38,7 @@ impl Cancel {
     pub fn cancel(&self, signal: i32) {
         self.state(|state| {
             state.signal.get_or_insert(signal);
-            if let Some(killer) = &state.running {
-                killer.kill();
-            }
+            state.running.values().for_each(Killer::kill);
         });
     }
 
@@ -69,13 +70,15 @@ impl Cancel {
 
     /// Kills this sandbox too when the build is stopped, as long as the watch lives.
     pub(super) fn watch(&self, killer: Killer) -> Watch {
-        self.state(|state| {
+        let number = self.state(|state| {
             if state.signal.is_some() {
                 killer.kill();
             }
-            state.running = Some(killer);
+            state.count += 1;
+            state.running.insert(state.count, killer);
+            state.count
         });
-        Watch(self.clone())
+        Watch(self.clone(), number)
     }
 
     fn state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {

@@ -6,6 +6,7 @@ mod capped;
 mod events;
 mod logs;
 mod results;
+mod running;
 mod tail;
 
 use std::cell::RefCell;
@@ -24,6 +25,7 @@ pub use cancel::Cancel;
 pub use events::{Event, Sink};
 pub use logs::{Log, Logs};
 pub use results::{Pending, PendingDirectory, ResultDir};
+pub use running::Running;
 pub use tail::{Lines, plain};
 
 use crate::verdict::{Class, Failure, Said, Stage, status};
@@ -285,41 +287,35 @@ impl StageRun<'_> {
         started: impl FnOnce(Killer),
         output: &mut dyn FnMut(&[u8]),
     ) -> Result<Outcome, Failure> {
+        let running = self.start(spec)?;
+        started(running.sandbox.killer());
+        running.wait(output)
+    }
+
+    /// Starts a sandbox that runs beside what the stage does next. It may not say more than fits
+    /// into a pipe until it is waited for, and is killed if it is not.
+    ///
+    /// # Errors
+    ///
+    /// As [`StageRun::sandbox`].
+    pub fn start<'s>(&'s self, spec: &'s SandboxSpec) -> Result<Running<'s>, Failure> {
         let runner = self.runner;
-        let failed = |error: sandbox::SandboxError| {
-            let hint = error.hint();
-            Failure::infrastructure(
-                self.stage,
-                status::ISOLATION,
-                format!(
-                    "the sandbox for {} could not be used",
-                    spec.argv.first().map_or("", |a| a)
-                ),
-                Some(Box::new(error)),
-            )
-            .with_hint(hint)
-        };
         if runner.cancel.is_cancelled() {
             return Err(self.interrupted());
         }
         let offset = runner.started.elapsed().as_secs_f64();
-        let sandbox = Sandbox::spawn(spec, &runner.host).map_err(failed)?;
-        let _watch = runner.cancel.watch(sandbox.killer());
-        started(sandbox.killer());
-        let outcome = sandbox.wait(output).map_err(failed)?;
-        let mut usage = self.usage.borrow_mut();
-        *usage = usage.plus(&outcome.usage);
-        self.samples.borrow_mut().extend(
-            outcome
-                .samples
-                .iter()
-                .map(|sample| Sample { seconds: sample.seconds + offset, ..*sample }),
-        );
-        self.note_isolation(&outcome, spec);
-        if runner.cancel.is_cancelled() {
-            return Err(self.interrupted());
-        }
-        Ok(outcome)
+        let sandbox =
+            Sandbox::spawn(spec, &runner.host).map_err(|error| self.unusable(spec, error))?;
+        let watch = runner.cancel.watch(sandbox.killer());
+        Ok(Running { stage: self, spec, offset, sandbox, watch })
+    }
+
+    fn unusable(&self, spec: &SandboxSpec, error: sandbox::SandboxError) -> Failure {
+        let hint = error.hint();
+        let program = spec.argv.first().map_or("", |program| program);
+        let message = format!("the sandbox for {program} could not be used");
+        Failure::infrastructure(self.stage, status::ISOLATION, message, Some(Box::new(error)))
+            .with_hint(hint)
     }
 
     /// A layer that a sandbox does not ask for says nothing about those that do: our own helpers

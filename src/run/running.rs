@@ -1,0 +1,42 @@
+//! Sandboxes that run beside others of their stage.
+
+use sandbox::Sandbox;
+use sandbox::outcome::{Outcome, Sample};
+use sandbox::spec::SandboxSpec;
+
+use super::StageRun;
+use super::cancel::Watch;
+use crate::verdict::Failure;
+
+/// A sandbox of a stage that has been started.
+#[derive(Debug)]
+pub struct Running<'s> {
+    pub(super) stage: &'s StageRun<'s>,
+    pub(super) spec: &'s SandboxSpec,
+    /// When it was started, in seconds since the runner was.
+    pub(super) offset: f64,
+    pub(super) sandbox: Sandbox,
+    /// Kills it when the build is stopped.
+    pub(super) watch: Watch,
+}
+
+impl Running<'_> {
+    /// Waits for its end, and hands over what it says.
+    ///
+    /// # Errors
+    ///
+    /// As [`StageRun::sandbox`].
+    pub fn wait(self, output: &mut dyn FnMut(&[u8])) -> Result<Outcome, Failure> {
+        let Running { stage, spec, offset, sandbox, watch: _watch } = self;
+        let outcome = sandbox.wait(output).map_err(|error| stage.unusable(spec, error))?;
+        let mut usage = stage.usage.borrow_mut();
+        *usage = usage.plus(&outcome.usage);
+        let later = |sample: &Sample| Sample { seconds: sample.seconds + offset, ..*sample };
+        stage.samples.borrow_mut().extend(outcome.samples.iter().map(later));
+        stage.note_isolation(&outcome, spec);
+        if stage.runner.cancel.is_cancelled() {
+            return Err(stage.interrupted());
+        }
+        Ok(outcome)
+    }
+}
