@@ -175,7 +175,7 @@ fn the_history_comes_through_a_mirror() {
     // Only everything includes it.
     case.run(&["clean", "-r", &case.config()]).succeeds();
     assert!(mirror.exists());
-    let cleaned = case.run(&["clean"]);
+    let cleaned = case.run(&["clean", "--all"]);
     cleaned.succeeds();
     assert!(cleaned.stdout.contains("removed sources"), "{cleaned:?}");
     assert!(!mirrors.exists());
