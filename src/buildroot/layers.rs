@@ -25,7 +25,7 @@ use super::record::{self, INFO};
 use super::roots::{Root, store_failure, take};
 use super::store::{self, Lock, LockKind, Store, StoreError, attempt};
 use super::workspace::Workspace;
-use super::{Env, integrity, packages};
+use super::{Env, integrity, packages, route};
 use crate::checksum;
 use crate::run::StageRun;
 use crate::verdict::Failure;
@@ -125,7 +125,13 @@ pub fn provide(
         return Ok(layer);
     }
     let workspace = Workspace::on_disk(env, stage, root)?;
+    let before = route::revision(env, stage)?;
     let layer = make(env, stage, root, workspace, install)?;
+    if route::revision(env, stage)? != before {
+        // The layer is right for what is in it, but not for the repositories of the root's key.
+        stage.note("the repositories have changed while build dependencies were installed");
+        return Ok(layer);
+    }
     let content = Known { layer: layer.key.clone() };
     record::write(&known, &content).map_err(|error| store_failure(stage.stage, error))?;
     Ok(layer)

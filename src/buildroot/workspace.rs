@@ -134,6 +134,8 @@ impl Workspace {
         Ok(workspace)
     }
 
+    /// Copies the root where there is no overlay. Not fuse-overlayfs: a copy takes 0.8 s, and a
+    /// build of 25 s took 31 s on it.
     fn fill(&mut self, env: &Env<'_>, stage: &StageRun<'_>) -> Result<(), Failure> {
         if overlays_work(env) {
             return Ok(());

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::case::{Case, Run, Running};
 use crate::fixture::Kind;
+use crate::repository::{Repository, section};
 
 /// A spec that requires something and lists all of its root in its log.
 pub(crate) fn spec(case: &Case, name: &str, requires: &[&str]) -> String {
@@ -242,4 +243,45 @@ fn kills_at_any_instant_leave_a_whole_store() {
     build(&case, &one).succeeds();
     build(&case, &two).succeeds();
     case.nothing_left();
+}
+
+#[test]
+fn repositories_that_change_meanwhile_are_looked_at_again() {
+    let Some(case) = Case::alone(Kind::Root, "moving") else { return };
+    let moving = Repository::new(&case, "moving");
+    let package = |version: &str, rest: &str| {
+        format!(
+            "Name: slow\nVersion: {version}\nRelease: 1\nSummary: s\nLicense: MIT\n\
+             BuildArch: noarch\n%description\n.\n{rest}%files\n"
+        )
+    };
+    moving.add_spec("slow-1", &package("1", "%post\nsleep 3\n"));
+    moving.publish();
+    let config = case.config_plus("moving", &section(&moving.baseurl(), "gpgcheck=0"));
+    case.run(&["init", "-r", &config]).succeeds();
+    let needs = "Name: needs\nVersion: 1\nRelease: 1\nSummary: s\nLicense: MIT\n\
+                 BuildRequires: slow\n%description\n.\n%files\n";
+    let spec = case.file("needs.spec", needs.as_bytes());
+    let empty = case.fixture.base.join("empty").display().to_string();
+    let result = case.result("result").display().to_string();
+    let args = ["build", "-r", &config, "--spec", &spec, "--sources", &empty, "--resultdir"];
+    let mut running = case.start(&[&args[..], &[&result, "--json"]].concat());
+    running.wait_for_output("slow-1-1");
+    moving.add_spec("slow-2", &package("2", ""));
+    moving.publish();
+    let run = running.end();
+    run.succeeds();
+    let told = "have changed while build dependencies were installed";
+    assert!(run.stdout.contains(told), "{run:?}");
+    // What was installed is not taken for what those repositories have.
+    let known = fs::read_dir(case.store.join("wants")).unwrap().flatten();
+    let known: Vec<_> = known.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    assert!(
+        known.iter().all(|name| name.contains("settled") || name.ends_with(".lock")),
+        "{known:?}"
+    );
+    let again = case.run(&[&args[..], &[&result]].concat());
+    again.succeeds();
+    let installed = fs::read_to_string(case.result("result/installed_pkgs.log")).unwrap();
+    assert!(installed.contains("slow-2-1"), "{installed}");
 }
