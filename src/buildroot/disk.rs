@@ -1,7 +1,7 @@
 //! The size of what a build writes. Nothing that works for every user and file system limits a
 //! directory tree, so it is looked at while the build runs, and the build is ended when it has
 //! become too large: the free space of the file system every half second, and the tree itself
-//! when much of that has gone, or half a minute has passed.
+//! when so much of that has gone that the limit may be near, or half a minute has passed.
 
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -20,7 +20,7 @@ use crate::helper::Task;
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Time after which the tree is looked at even if no space seems to be gone.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest time between two looks at the tree, however long one takes.
+/// The longest time between two looks at the tree while space goes, however long one takes.
 const LONGEST: Duration = Duration::from_secs(20);
 /// Where the helper sees the tree.
 const PLACE: &str = "/run/albs-node/tree";
@@ -35,8 +35,11 @@ pub struct Size {
 }
 
 impl Size {
+    /// More than there can be.
+    pub const MAX: Size = Size { bytes: u64::MAX, inodes: u64::MAX };
+
     /// Whether either is more than that of a limit.
-    fn exceeds(&self, limit: &Size) -> bool {
+    pub fn exceeds(&self, limit: &Size) -> bool {
         self.bytes > limit.bytes || self.inodes > limit.inodes
     }
 
@@ -45,6 +48,14 @@ impl Size {
         Size {
             bytes: self.bytes.saturating_sub(other.bytes),
             inodes: self.inodes.saturating_sub(other.inodes),
+        }
+    }
+
+    /// It and another together.
+    fn and(&self, other: &Size) -> Size {
+        Size {
+            bytes: self.bytes.saturating_add(other.bytes),
+            inodes: self.inodes.saturating_add(other.inodes),
         }
     }
 
@@ -67,6 +78,35 @@ pub struct DiskWatch {
     thread: JoinHandle<Watched>,
 }
 
+/// The last look at a tree.
+#[derive(Debug, Default)]
+struct Look {
+    /// What was there.
+    size: Size,
+    /// What was free on the file system.
+    free: Size,
+    /// How long it took.
+    took: Duration,
+}
+
+impl Look {
+    /// Whether it is time for another, with so much free now, and so long after it.
+    ///
+    /// Looking takes at most a twentieth of the time as long as the build cannot be beyond its
+    /// limit, and a third if it can.
+    fn is_old(&self, free: &Size, elapsed: Duration, limit: &Size) -> bool {
+        let may_be_beyond = self.free.less(free).exceeds(&limit.less(&self.size));
+        elapsed >= PATIENCE
+            || may_be_beyond && elapsed >= self.took * 2
+            || self.is_suspicious(free, limit) && elapsed >= (self.took * 20).min(LONGEST)
+    }
+
+    /// Whether a good part of what was left may have been written since. Others write there, too.
+    fn is_suspicious(&self, free: &Size, limit: &Size) -> bool {
+        self.free.less(free).exceeds(&limit.less(&self.size).share(4))
+    }
+}
+
 /// What was seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Watched {
@@ -86,39 +126,40 @@ impl DiskWatch {
         let place = workspace.path().to_owned();
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
-            let free_at_start = free(&place);
+            let mut last = Look { free: free(&place), ..Look::default() };
             let before = match is_copy {
-                true => measure(&context, &program, &tree).unwrap_or_default(),
+                true => measure(&context, &program, &tree, Size::MAX).unwrap_or_default(),
                 false => Size::default(),
             };
-            let (mut wait, mut looked, mut failed) = (INTERVAL, Instant::now(), 0);
-            while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-                wait = INTERVAL;
-                let gone = free_at_start.less(&free(&place));
-                if !gone.exceeds(&limit.share(4)) && looked.elapsed() < PATIENCE {
+            let enough = limit.and(&before);
+            let (mut looked, mut failed) = (Instant::now(), 0);
+            while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                let free = free(&place);
+                if !last.is_old(&free, looked.elapsed(), &limit) {
                     continue;
                 }
                 let began = Instant::now();
-                match measure(&context, &program, &tree).map(|size| size.less(&before)) {
-                    Some(size) if size.exceeds(&limit) => {
+                match measure(&context, &program, &tree, enough) {
+                    Some(size) if size.exceeds(&enough) => {
                         killer.kill();
-                        return Watched { too_large: Some(size), failed };
+                        // Only now is there time to count all of it.
+                        let all = measure(&context, &program, &tree, Size::MAX).unwrap_or(size);
+                        return Watched { too_large: Some(all.less(&before)), failed };
                     }
-                    Some(_) => {}
+                    Some(size) => last.size = size.less(&before),
                     // Tried again, and told at the end: it says nothing of the build.
                     None => failed += 1,
                 }
-                looked = Instant::now();
-                // At most a twentieth of the time goes into looking, as long as that is often enough.
-                wait = (began.elapsed() * 20).clamp(INTERVAL, LONGEST);
+                (last.free, last.took, looked) = (free, began.elapsed(), Instant::now());
             }
             // What was written in the last moments is too much all the same.
-            let is_suspicious = free_at_start.less(&free(&place)).exceeds(&limit.share(4));
-            let last = match is_suspicious {
-                true => measure(&context, &program, &tree).map(|size| size.less(&before)),
+            let end = match last.is_suspicious(&free(&place), &limit) {
+                true => {
+                    measure(&context, &program, &tree, Size::MAX).map(|size| size.less(&before))
+                }
                 false => None,
             };
-            Watched { too_large: last.filter(|size| size.exceeds(&limit)), failed }
+            Watched { too_large: end.filter(|size| size.exceeds(&limit)), failed }
         });
         DiskWatch { stop, thread }
     }
@@ -137,9 +178,48 @@ fn free(place: &Path) -> Size {
     })
 }
 
-fn measure(context: &Context, program: &Path, tree: &Path) -> Option<Size> {
-    let task = Task::Measure { directory: PLACE.into() };
+/// The size of the tree; once it is more than enough, no more is counted.
+fn measure(context: &Context, program: &Path, tree: &Path, enough: Size) -> Option<Size> {
+    let task = Task::Measure { directory: PLACE.into(), enough };
     let trees = [(tree.to_owned(), PLACE.into(), true)];
     let said = maintenance::ask_always(context, program, &task, &trees).ok()?;
     serde_json::from_str(&said).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Size = Size { bytes: 1000, inodes: 20_000 };
+
+    fn files(inodes: u64) -> Size {
+        Size { bytes: 1 << 40, inodes }
+    }
+
+    fn is_old(look: &Look, free: u64, seconds: f64) -> bool {
+        look.is_old(&files(free), Duration::from_secs_f64(seconds), &LIMIT)
+    }
+
+    #[test]
+    fn looks_are_rare_while_nothing_is_written() {
+        let look = Look { free: files(100_000), ..Look::default() };
+        assert!(!is_old(&look, 100_000, 29.0));
+        assert!(!is_old(&look, 95_001, 29.0));
+        assert!(is_old(&look, 100_000, 30.0));
+        // Somebody else removed something.
+        assert!(!is_old(&look, 200_000, 29.0));
+    }
+
+    #[test]
+    fn looks_come_with_what_is_written() {
+        let look = Look { free: files(100_000), ..Look::default() };
+        assert!(is_old(&look, 94_999, 0.5));
+        let took = Duration::from_millis(200);
+        let look = Look { size: files(19_000), free: files(80_000), took };
+        let look = Look { size: Size { bytes: 0, ..look.size }, ..look };
+        assert!(!is_old(&look, 79_500, 3.9), "a twentieth of the time");
+        assert!(is_old(&look, 79_500, 4.0));
+        assert!(!is_old(&look, 78_000, 0.3), "a third of the time");
+        assert!(is_old(&look, 78_000, 0.5), "the limit may have been passed");
+    }
 }

@@ -18,9 +18,9 @@ use crate::buildroot::disk::Size;
 /// which ends a build that hides something there.
 const DEPTH: usize = 1000;
 
-/// Bytes on the disk and inodes of everything below `directory`, without following links. What
-/// goes away meanwhile is not counted.
-pub(super) fn measure(directory: &Path) -> io::Result<Size> {
+/// Bytes on the disk and inodes of everything below `directory`, without following links; no more
+/// is counted once they exceed `enough`. What goes away meanwhile is not counted.
+pub(super) fn measure(directory: &Path, enough: &Size) -> io::Result<Size> {
     let top = open(directory, flags(), Mode::empty());
     let top = context("open", directory, top.map_err(Into::into))?;
     let mut size = Size::default();
@@ -30,17 +30,20 @@ pub(super) fn measure(directory: &Path) -> io::Result<Size> {
     while let Some((dir, names)) = way.last_mut() {
         let names = match names {
             Some(names) => names,
-            names => names.insert(look(dir, &mut size, &mut linked)),
+            names => names.insert(look(dir, &mut size, &mut linked, enough)),
         };
+        if size.exceeds(enough) {
+            break;
+        }
         let Some(name) = names.pop() else {
             way.pop();
             continue;
         };
         match openat(dir.as_fd(), name.as_c_str(), flags(), Mode::empty()) {
             Ok(inner) if way.len() < DEPTH => way.push((inner, None)),
-            Ok(_) => return Ok(Size { bytes: u64::MAX, inodes: u64::MAX }),
+            Ok(_) => return Ok(Size::MAX),
             Err(Errno::EMFILE | Errno::ENFILE) => {
-                return Ok(Size { bytes: u64::MAX, inodes: u64::MAX });
+                return Ok(Size::MAX);
             }
             Err(_) => {}
         }
@@ -53,7 +56,7 @@ fn flags() -> OFlag {
 }
 
 /// Counts what is in a directory; gives the directories in it.
-fn look(dir: &OwnedFd, size: &mut Size, linked: &mut HashSet<u64>) -> Vec<CString> {
+fn look(dir: &OwnedFd, size: &mut Size, linked: &mut HashSet<u64>, enough: &Size) -> Vec<CString> {
     let mut inner = Vec::new();
     let Ok(mut listing) = Dir::openat(dir.as_fd(), ".", flags(), Mode::empty()) else {
         return inner;
@@ -74,6 +77,9 @@ fn look(dir: &OwnedFd, size: &mut Size, linked: &mut HashSet<u64>) -> Vec<CStrin
         let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
         size.bytes = size.bytes.saturating_add(blocks.saturating_mul(512));
         size.inodes += 1;
+        if size.exceeds(enough) {
+            break;
+        }
     }
     inner
 }
@@ -91,9 +97,11 @@ mod tests {
         fs::write(dir.path().join("d/file"), vec![1; 100_000]).unwrap();
         fs::hard_link(dir.path().join("d/file"), dir.path().join("again")).unwrap();
         std::os::unix::fs::symlink("/usr", dir.path().join("link")).unwrap();
-        let size = measure(dir.path()).unwrap();
+        let size = measure(dir.path(), &Size::MAX).unwrap();
         assert_eq!(size.inodes, 3);
         assert!((100_000..200_000).contains(&size.bytes), "{size:?}");
+        let enough = Size { bytes: u64::MAX, inodes: 1 };
+        assert_eq!(measure(dir.path(), &enough).unwrap().inodes, 2);
     }
 
     #[test]
@@ -105,6 +113,6 @@ mod tests {
             nix::sys::stat::mkdirat(open.as_fd(), name.as_str(), Mode::S_IRWXU).unwrap();
             open = openat(open.as_fd(), name.as_str(), flags(), Mode::empty()).unwrap();
         }
-        assert_eq!(measure(dir.path()).unwrap().inodes, 100);
+        assert_eq!(measure(dir.path(), &Size::MAX).unwrap().inodes, 100);
     }
 }

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::buildroot::disk::Size;
+
 pub use collect::{MANIFEST, Manifest, package_name as is_package_name};
 pub use manifest::TOTAL;
 pub use prepare::Account;
@@ -89,6 +91,8 @@ pub enum Task {
     Measure {
         /// The tree.
         directory: PathBuf,
+        /// No more is counted once it exceeds this.
+        enough: Size,
     },
     /// Write a line about every file of a tree to standard output.
     Manifest {
@@ -140,8 +144,8 @@ pub fn run(task: &Task) -> io::Result<()> {
             let found: Vec<Option<PathBuf>> = paths.iter().map(|path| program(path)).collect();
             Ok(serde_json::to_writer(std::io::stdout().lock(), &found)?)
         }
-        Task::Measure { directory } => {
-            let size = measure::measure(directory)?;
+        Task::Measure { directory, enough } => {
+            let size = measure::measure(directory, enough)?;
             Ok(serde_json::to_writer(std::io::stdout().lock(), &size)?)
         }
         Task::Manifest { root } => {
