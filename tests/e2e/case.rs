@@ -24,6 +24,7 @@ pub(crate) struct Case {
     pub(crate) kind: Kind,
     pub(crate) name: String,
     pub(crate) dir: PathBuf,
+    config: PathBuf,
     pub(crate) store: PathBuf,
     /// What the program and its user's identity are started by.
     pub(crate) prefix: Vec<String>,
@@ -58,11 +59,13 @@ impl Case {
         Some(Case::new(fixture, kind, name, Some(fixture.store(kind))))
     }
 
-    /// A test in an empty store of its own.
+    /// A test in an empty store of its own, with a small buildroot.
     pub(crate) fn alone(kind: Kind, name: &str) -> Option<Case> {
         let fixture = fixture()?;
         possible(kind)?;
-        Some(Case::new(fixture, kind, name, None))
+        let mut case = Case::new(fixture, kind, name, None);
+        case.config.clone_from(&fixture.small_config);
+        Some(case)
     }
 
     pub(crate) fn new(
@@ -89,6 +92,7 @@ impl Case {
             kind,
             name: name.to_owned(),
             dir,
+            config: fixture.config.clone(),
             store,
             prefix: Vec::new(),
             // Of this process: other runs of the tests may go on beside it.
@@ -103,19 +107,19 @@ impl Case {
 
     /// The config of the local distribution.
     pub(crate) fn config(&self) -> String {
-        self.fixture.config.display().to_string()
+        self.config.display().to_string()
     }
 
     /// A copy of the config with one text replaced by another.
     pub(crate) fn config_with(&self, name: &str, from: &str, to: &str) -> String {
-        let text = fs::read_to_string(&self.fixture.config).unwrap();
+        let text = fs::read_to_string(&self.config).unwrap();
         assert!(text.contains(from), "{text}");
         self.file(&format!("{name}.cfg"), text.replace(from, to).as_bytes())
     }
 
     /// A copy of the config with lines after it.
     pub(crate) fn config_plus(&self, name: &str, lines: &str) -> String {
-        let text = fs::read_to_string(&self.fixture.config).unwrap();
+        let text = fs::read_to_string(&self.config).unwrap();
         self.file(&format!("{name}.cfg"), format!("{text}\n{lines}\n").as_bytes())
     }
 

@@ -14,6 +14,12 @@ pub(crate) const USER: u32 = 61000;
 /// Stores with four buildroots and what builds write.
 const ROOM: u64 = 4 << 30;
 
+/// What makes a buildroot small.
+const SMALL: &str = "
+config_opts['chroot_setup_cmd'] = 'install bash coreutils diffutils file findutils gawk grep \
+gzip local-release make patch redhat-rpm-config rpm-build sed shadow-utils tar util-linux which xz'
+";
+
 /// Who runs the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -52,6 +58,8 @@ pub(crate) struct Fixture {
     pub(crate) base: PathBuf,
     /// The config of the local distribution.
     pub(crate) config: PathBuf,
+    /// The same with a smaller buildroot: half of what dnf takes for one is for compilers.
+    pub(crate) small_config: PathBuf,
     stores: [OnceLock<PathBuf>; 3],
 }
 
@@ -128,7 +136,8 @@ impl Fixture {
         }
 
         let base = base()?;
-        let fixture = Fixture { base, config, stores: Default::default() };
+        let small_config = base.join("small.cfg");
+        let fixture = Fixture { base, config, small_config, stores: Default::default() };
         fixture.fill(&sources).map_err(|error| format!("the place of the tests: {error}"))?;
         remove_at_end(&fixture.base);
         Ok(fixture)
@@ -138,6 +147,8 @@ impl Fixture {
         for name in ["bin", "specs", "specs/bad", "sources", "empty", "cases"] {
             fs::create_dir(self.base.join(name))?;
         }
+        let small = fs::read_to_string(&self.config)? + SMALL;
+        fs::write(&self.small_config, small)?;
         let program = program();
         fs::copy(&program, self.base.join("bin/albs-node"))?;
         let init = program.with_file_name("sandbox-init");

@@ -36,7 +36,7 @@ fn what_was_built_installs_and_runs() {
     assert_eq!(library, "zlib-1.2.13-10.local1.x86_64\n");
     let compile = "cd /tmp && cp /usr/share/doc/zlib-devel*/example.c . \
                    && gcc example.c -lz -o example && ./example && pkg-config --modversion zlib lua";
-    let run = case.run(&["install", "-r", &config, "pkgconf"]);
+    let run = case.run(&["install", "-r", &config, "gcc", "pkgconf"]);
     run.succeeds();
     let compiled = shell(&["bash", "-c", compile]);
     compiled.succeeds();

@@ -50,7 +50,7 @@ fn a_plan_does_nothing() {
         assert_eq!(stage["capabilities"].as_array().unwrap().is_empty(), built, "{stage}");
         assert_eq!(stage["timeout_ms"] == 90_000, built, "{stage}");
     }
-    assert!(stages[0]["commands"].to_string().contains("@buildsys-build"));
+    assert!(stages[0]["commands"].to_string().contains("redhat-rpm-config"));
     assert!(stages[3]["commands"].to_string().contains("rpmbuild -bb"));
     assert!(!case.result("result").exists());
     assert!(snapshot(&case.store).is_empty());

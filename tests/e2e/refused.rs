@@ -117,7 +117,8 @@ fn nothing_in_store(case: &Case) {
 #[test]
 fn a_group_does_not_exist() {
     let Some(case) = Case::alone(Kind::Subids, "no-group") else { return };
-    let config = case.config_with("group", "@buildsys-build", "no-such-package");
+    let lines = "config_opts['chroot_setup_cmd'] = 'install no-such-package'";
+    let config = case.config_plus("group", lines);
     let failed = run(&case, &config);
     failed.fails(30, "installing the buildroot failed: a package is missing from the repositories");
     failed.tells("no-such-package");
