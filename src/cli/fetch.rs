@@ -42,6 +42,7 @@ pub(super) fn run(args: &args::Fetch) -> Result<u8, CliError> {
             sources: Some(store.path().join(crate::fetch::SOURCES_OF_STORE)),
             mirrors: Some(store.path().join(crate::fetch::MIRRORS_OF_STORE)),
             lookasides: args.lookasides.clone().unwrap_or_default(),
+            lfs: args.lfs,
         },
     };
     let fetched = crate::fetch::fetch(&runner, tools, &request, &directory)?;

@@ -324,6 +324,7 @@ fn fetch_request(task: &Task, settings: &Settings, history: bool) -> FetchReques
         sources: Some(settings.source_cache.clone()),
         mirrors: Some(settings.git_cache.clone()),
         lookasides: settings.policies.join("lookaside.toml"),
+        lfs: settings.git_lfs,
     };
     FetchRequest { wanted, places }
 }

@@ -37,6 +37,8 @@ pub struct Own {
     pub source_cache: PathBuf,
     /// Directory of mirrors of git repositories.
     pub git_cache: PathBuf,
+    /// Whether pointers of git LFS are replaced with what they point to.
+    pub git_lfs: bool,
     /// Directory of the programs that sign for secure boot.
     pub pesign_directory: PathBuf,
     /// Socket for `albs-node status` and the like.
@@ -100,6 +102,7 @@ pub(super) fn read(
         queue: flag.or(s.path("queue", problems)),
         source_cache: s.path("source_cache", problems).unwrap_or_else(|| inside("sources")),
         git_cache: s.path("git_cache", problems).unwrap_or_else(|| inside("git")),
+        git_lfs: s.flag("git_lfs", problems).unwrap_or(false),
         pesign_directory: s
             .path("pesign_directory", problems)
             .unwrap_or_else(|| "/opt/pesign".into()),

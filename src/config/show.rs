@@ -48,6 +48,7 @@ impl Display for Config {
         }
         line(f, "  source_cache", path(&own.source_cache))?;
         line(f, "  git_cache", path(&own.git_cache))?;
+        line(f, "  git_lfs", own.git_lfs)?;
         line(f, "  pesign_directory", path(&own.pesign_directory))?;
         line(f, "  control_socket", path(&own.control_socket))?;
         match own.metrics_address {

@@ -6,10 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::address::{Addresses, Refused};
+use super::ftp;
 use super::sums::Sum;
 use crate::http::{self, redacted};
 use crate::retry::{Backoff, Next, Trouble};
@@ -31,12 +35,32 @@ const TRIES: Backoff = Backoff {
 /// How many there are.
 const MOST_TRIES: u32 = 5;
 
+/// Bytes of an answer that is read at once.
+const LONGEST_ANSWER: u64 = 16 << 20;
+
+/// What is asked for a file.
+#[derive(Debug, Clone, Default)]
+pub struct Download {
+    /// Where it is.
+    pub url: String,
+    /// What HTTP servers are told besides.
+    pub headers: HeaderMap,
+}
+
+impl From<String> for Download {
+    fn from(url: String) -> Download {
+        Download { url, headers: HeaderMap::new() }
+    }
+}
+
 /// A source could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DownloadError {
     /// The address is none, or of another kind.
-    #[error("{0} is not an address that sources can be downloaded from; http and https are")]
+    #[error(
+        "{0} is not an address that sources can be downloaded from; those of http, https and ftp are"
+    )]
     Address(String),
     /// The address is not on the internet.
     #[error(transparent)]
@@ -56,6 +80,16 @@ pub enum DownloadError {
         url: String,
         /// The status of HTTP.
         status: u16,
+    },
+    /// The server of FTP says no.
+    #[error("{url} cannot be had: the server says {reply}")]
+    Reply {
+        /// The address, without secrets.
+        url: String,
+        /// What it says.
+        reply: String,
+        /// Whether it may say something else later.
+        passing: bool,
     },
     /// It is too large.
     #[error("{url} is larger than {most} bytes")]
@@ -96,6 +130,7 @@ impl DownloadError {
             DownloadError::Status { status: 408 | 425 | 429 | 500.., .. } => {
                 Trouble::Passing { retry_after: None }
             }
+            DownloadError::Reply { passing: true, .. } => Trouble::Passing { retry_after: None },
             // Mirrors and caches in between have given half files and error pages.
             DownloadError::Checksum { .. } => Trouble::Doubtful,
             _ => Trouble::Final,
@@ -148,13 +183,13 @@ impl Downloads {
     /// See [`DownloadError`].
     pub fn get(
         &self,
-        url: &str,
+        from: &Download,
         place: &Path,
         sum: Option<&Sum>,
         wait: &dyn Fn(Duration) -> bool,
     ) -> Result<u64, DownloadError> {
         tried(wait, || {
-            let got = self.once(url, place, sum, wait);
+            let got = self.once(from, place, sum, wait);
             if got.is_err() {
                 let _ = std::fs::remove_file(place);
             }
@@ -172,15 +207,44 @@ impl Downloads {
         url: &str,
         wait: &dyn Fn(Duration) -> bool,
     ) -> Result<String, DownloadError> {
-        tried(wait, || self.ask(url).map(|answer| answer.url().to_string()))
+        let url = parse(url)?;
+        let ask = || self.ask(&url, self.client.get(url.clone()));
+        tried(wait, || ask().map(|answer| answer.url().to_string()))
     }
 
-    fn ask(&self, url: &str) -> Result<Response, DownloadError> {
-        let shown = || redacted(url);
-        let parsed = Url::parse(url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
-        let parsed = parsed.ok_or_else(|| DownloadError::Address(shown()))?;
-        self.addresses.check(&parsed)?;
-        let answer = self.client.get(parsed).send().map_err(|error| transfer(shown(), error))?;
+    /// Puts a question to a server; `kind` is that of both the question and the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Downloads::get`].
+    pub fn ask_json<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        kind: &str,
+        question: &impl Serialize,
+        wait: &dyn Fn(Duration) -> bool,
+    ) -> Result<T, DownloadError> {
+        let failed = |source| DownloadError::Transfer { url: redacted(url.as_str()), source };
+        let question = serde_json::to_vec(question).map_err(|error| failed(error.into()))?;
+        tried(wait, || {
+            let request = self.client.post(url.clone()).header(ACCEPT, kind);
+            let request = request.header(CONTENT_TYPE, kind).body(question.clone());
+            let mut answer = Vec::new();
+            self.ask(url, request)?
+                .take(LONGEST_ANSWER)
+                .read_to_end(&mut answer)
+                .map_err(|error| failed(error.into()))?;
+            serde_json::from_slice(&answer).map_err(|error| failed(error.into()))
+        })
+    }
+
+    fn ask(&self, url: &Url, request: RequestBuilder) -> Result<Response, DownloadError> {
+        let shown = || redacted(url.as_str());
+        if !["http", "https"].contains(&url.scheme()) {
+            return Err(DownloadError::Address(shown()));
+        }
+        self.addresses.check(url)?;
+        let answer = request.send().map_err(|error| transfer(shown(), error))?;
         if !answer.status().is_success() {
             let status = answer.status().as_u16();
             return Err(DownloadError::Status { url: shown(), status });
@@ -190,33 +254,53 @@ impl Downloads {
 
     fn once(
         &self,
-        url: &str,
+        from: &Download,
         place: &Path,
         sum: Option<&Sum>,
         wait: &dyn Fn(Duration) -> bool,
     ) -> Result<u64, DownloadError> {
-        let shown = || redacted(url);
-        let answer = self.ask(url)?;
-        let write = |source| DownloadError::Write { path: place.to_owned(), source };
-        let mut file = File::create(place).map_err(write)?;
-        let mut body = Body { answer, left: MOST, wait };
-        let copied = match sum {
-            Some(sum) => sum.copy(&mut body, &mut file),
-            None => io::copy(&mut body, &mut file).map(|bytes| (bytes, None)),
-        };
-        match copied {
-            Ok((bytes, None)) => Ok(bytes),
-            Ok((_, Some(found))) => Err(DownloadError::Checksum {
-                url: shown(),
-                found,
-                wanted: sum.map(|sum| sum.hex.clone()).unwrap_or_default(),
-            }),
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                Err(DownloadError::TooLarge { url: shown(), most: MOST })
-            }
-            Err(error) if error.raw_os_error().is_some() => Err(write(error)),
-            Err(error) => Err(DownloadError::Transfer { url: shown(), source: error.into() }),
+        let url = parse(&from.url)?;
+        let take = |data: &mut dyn Read| write(data, &from.url, place, sum, wait);
+        if url.scheme() == "ftp" {
+            return ftp::retrieve(&url, &self.addresses, take);
         }
+        let request = self.client.get(url.clone()).headers(from.headers.clone());
+        take(&mut self.ask(&url, request)?)
+    }
+}
+
+fn parse(url: &str) -> Result<Url, DownloadError> {
+    Url::parse(url).map_err(|_| DownloadError::Address(redacted(url)))
+}
+
+/// Writes what comes from an address to its place.
+fn write(
+    from: &mut dyn Read,
+    url: &str,
+    place: &Path,
+    sum: Option<&Sum>,
+    wait: &dyn Fn(Duration) -> bool,
+) -> Result<u64, DownloadError> {
+    let shown = || redacted(url);
+    let write = |source| DownloadError::Write { path: place.to_owned(), source };
+    let mut file = File::create(place).map_err(write)?;
+    let mut body = Body { from, left: MOST, wait };
+    let copied = match sum {
+        Some(sum) => sum.copy(&mut body, &mut file),
+        None => io::copy(&mut body, &mut file).map(|bytes| (bytes, None)),
+    };
+    match copied {
+        Ok((bytes, None)) => Ok(bytes),
+        Ok((_, Some(found))) => Err(DownloadError::Checksum {
+            url: shown(),
+            found,
+            wanted: sum.map(|sum| sum.hex.clone()).unwrap_or_default(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            Err(DownloadError::TooLarge { url: shown(), most: MOST })
+        }
+        Err(error) if error.raw_os_error().is_some() => Err(write(error)),
+        Err(error) => Err(DownloadError::Transfer { url: shown(), source: error.into() }),
     }
 }
 
@@ -258,7 +342,7 @@ fn transfer(url: String, error: reqwest::Error) -> DownloadError {
 
 /// A body that ends when it is too large, or when the work is to end.
 struct Body<'a> {
-    answer: Response,
+    from: &'a mut dyn Read,
     left: u64,
     wait: &'a dyn Fn(Duration) -> bool,
 }
@@ -269,7 +353,7 @@ impl Read for Body<'_> {
             // The wait before the next try ends it then.
             return Err(io::Error::other("cancelled"));
         }
-        let count = self.answer.read(buffer).map_err(io::Error::other)?;
+        let count = self.from.read(buffer).map_err(io::Error::other)?;
         self.left = self
             .left
             .checked_sub(count as u64)
@@ -285,16 +369,23 @@ mod tests {
     fn get(url: &str) -> DownloadError {
         let downloads = Downloads::new(&Addresses::new(Vec::new())).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        downloads.get(url, &dir.path().join("x"), None, &|_| true).unwrap_err()
+        downloads.get(&url.to_owned().into(), &dir.path().join("x"), None, &|_| true).unwrap_err()
     }
 
     #[test]
     fn what_is_refused_is_not_asked() {
-        for url in ["http://127.0.0.1:1/x", "http://[::1]/x", "http://localhost:1/x"] {
+        for url in [
+            "http://127.0.0.1:1/x",
+            "http://[::1]/x",
+            "http://localhost:1/x",
+            "ftp://127.0.0.1:1/x",
+            "ftp://localhost:1/x",
+        ] {
             let error = get(url);
             assert!(matches!(error, DownloadError::Refused(_)), "{url}: {error:?}");
         }
-        for url in ["ftp://example.org/x", "file:///etc/passwd", "x", "http://"] {
+        for url in ["ftp://example.org/", "ftp://127.1/x%0dy", "file:///etc/passwd", "x", "http://"]
+        {
             assert!(matches!(get(url), DownloadError::Address(_)), "{url}");
         }
     }

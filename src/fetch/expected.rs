@@ -29,7 +29,7 @@ impl File {
 
     /// Whether it can be downloaded.
     pub fn is_remote(&self) -> bool {
-        ["https://", "http://"].iter().any(|scheme| self.value.starts_with(scheme))
+        ["https://", "http://", "ftp://"].iter().any(|scheme| self.value.starts_with(scheme))
     }
 }
 

@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::cache::SourceCache;
-use super::download::{DownloadError, Downloads};
+use super::download::{Download, DownloadError, Downloads};
 use super::layout;
-use super::lookaside::{Entry, Lookasides};
+use super::lookaside::Entry;
 
 /// Downloads at the same time.
 const AT_ONCE: usize = 4;
@@ -25,7 +25,7 @@ pub enum Got {
     Cached,
     /// It was downloaded: how many bytes.
     Downloaded(u64),
-    /// No lookaside has it.
+    /// Nobody has it.
     Missing,
     /// It could not be had.
     Failed(DownloadError),
@@ -33,16 +33,12 @@ pub enum Got {
 
 /// What getting listed sources takes.
 pub struct Listed<'a> {
-    /// Where they may be.
-    pub lookasides: &'a Lookasides,
+    /// Where each may be, the best first.
+    pub addresses: &'a (dyn Fn(&Entry) -> Vec<Download> + Sync),
     /// The client.
     pub downloads: &'a Downloads,
     /// What is there already.
     pub cache: Option<&'a SourceCache>,
-    /// The host of the repository.
-    pub host: &'a str,
-    /// The package.
-    pub package: &'a str,
 }
 
 impl Listed<'_> {
@@ -95,8 +91,8 @@ impl Listed<'_> {
             }
         }
         let mut passing = None;
-        for url in self.lookasides.addresses(self.host, self.package, entry) {
-            match self.downloads.get(&url, &place, Some(&entry.sum), &|time| wait(time)) {
+        for address in (self.addresses)(entry) {
+            match self.downloads.get(&address, &place, Some(&entry.sum), &|time| wait(time)) {
                 Ok(bytes) => {
                     // It is there, whatever becomes of the cache.
                     let _ = self.cache.map(|cache| cache.keep(&entry.sum, &place));

@@ -62,10 +62,12 @@ pub fn provide(
         let done = match (file.is_remote() && provision.download, &provision.repository) {
             (true, _) => {
                 let wait = |time| cancel.wait(time);
-                let bytes = downloads.get(&file.value, &place, None, &wait).map_err(|error| {
-                    let what = format!("{} could not be downloaded", file.tag);
-                    super::failure(stage, &what, error)
-                })?;
+                let bytes = downloads
+                    .get(&file.value.clone().into(), &place, None, &wait)
+                    .map_err(|error| {
+                        let what = format!("{} could not be downloaded", file.tag);
+                        super::failure(stage, &what, error)
+                    })?;
                 let from = redacted(&file.value);
                 stage.note(&format!(
                     "{}: {bytes} bytes from {from}; no checksum is known",

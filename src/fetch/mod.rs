@@ -5,8 +5,10 @@ mod address;
 mod cache;
 mod download;
 mod expected;
+mod ftp;
 mod git;
 mod layout;
+mod lfs;
 mod listed;
 mod lookaside;
 mod missing;
@@ -107,6 +109,8 @@ pub struct Places {
     pub mirrors: Option<PathBuf>,
     /// The host's own list of lookasides, if there is such a file.
     pub lookasides: PathBuf,
+    /// Whether pointers of git LFS are replaced with what they point to.
+    pub lfs: bool,
 }
 
 /// A source that is here.

@@ -7,14 +7,15 @@ use jiff::Timestamp;
 
 use super::address::Addresses;
 use super::cache::SourceCache;
-use super::download::Downloads;
+use super::download::{Download, Downloads};
 use super::git::{Fetching, Remote};
 use super::layout::{self, LayoutError};
+use super::lfs;
 use super::listed::{Got, Listed};
 use super::lookaside::{Entry, Lookasides};
 use super::{Fetched, GitRequest, Places};
 use crate::buildroot::scratch::Tools;
-use crate::run::StageRun;
+use crate::run::{StageRun, plain};
 use crate::source::{self, Source};
 use crate::verdict::{Class, Failure, status};
 
@@ -30,7 +31,7 @@ pub(super) struct Repository<'a> {
 impl Repository<'_> {
     pub(super) fn get(&self, request: &GitRequest, directory: &Path) -> Result<Fetched, Failure> {
         let started = Timestamp::now();
-        let (tree, commit) = self.check_out(request, directory)?;
+        let (tree, commit, found_at) = self.check_out(request, directory)?;
         let checked_out = Timestamp::now();
         let specs = layout::specs(&tree).map_err(|error| self.unusable(error))?;
         let remote = Remote::parse(&request.url);
@@ -42,7 +43,12 @@ impl Repository<'_> {
         let sources = layout::gather(&tree, &chosen.path, request.history)
             .map_err(|error| self.unusable(error))?;
         let host = remote.as_ref().map_or("", |remote| remote.host.as_str());
-        self.lookaside(entries, &sources, host, package)?;
+        let cache = self.places.sources.as_deref().map(SourceCache::open).transpose();
+        let cache = cache.map_err(|error| {
+            self.infrastructure("the cache of sources cannot be used", error.into())
+        })?;
+        self.lookaside(entries, &sources, host, package, cache.as_ref())?;
+        self.lfs(&sources, &found_at, cache.as_ref())?;
         let in_sources = sources.join(".git");
         let repository = if in_sources.exists() { in_sources } else { tree.join(".git") };
         Ok(Fetched {
@@ -61,7 +67,7 @@ impl Repository<'_> {
         &self,
         request: &GitRequest,
         directory: &Path,
-    ) -> Result<(PathBuf, String), Failure> {
+    ) -> Result<(PathBuf, String, Remote), Failure> {
         let fetching = Fetching {
             tools: self.tools,
             stage: self.stage,
@@ -76,7 +82,7 @@ impl Repository<'_> {
         source::copy_tree(&checkout.tree(), &tree, true, 0).map_err(|error| {
             self.infrastructure("the repository could not be copied", error.into())
         })?;
-        Ok((tree, checkout.commit))
+        Ok((tree, checkout.commit, checkout.remote))
     }
 
     /// Gets what is listed.
@@ -86,29 +92,66 @@ impl Repository<'_> {
         sources: &Path,
         host: &str,
         package: &str,
+        cache: Option<&SourceCache>,
     ) -> Result<(), Failure> {
         if entries.is_empty() {
             return Ok(());
         }
         let lookasides = Lookasides::load(&self.places.lookasides)
             .map_err(|error| self.infrastructure("lookasides cannot be used", error.into()))?;
-        let cache = self.places.sources.as_deref().map(SourceCache::open).transpose();
-        let cache = cache.map_err(|error| {
-            self.infrastructure("the cache of sources cannot be used", error.into())
-        })?;
-        let listed = Listed {
-            lookasides: &lookasides,
-            downloads: self.downloads,
-            cache: cache.as_ref(),
-            host,
-            package,
+        let addresses = |entry: &Entry| {
+            lookasides.addresses(host, package, entry).into_iter().map(Download::from).collect()
         };
+        let listed = Listed { addresses: &addresses, downloads: self.downloads, cache };
+        self.obtain(&listed, entries, sources, "lookaside")
+    }
+
+    /// Gets what pointers of LFS among the sources point to, if that is allowed.
+    fn lfs(
+        &self,
+        sources: &Path,
+        remote: &Remote,
+        cache: Option<&SourceCache>,
+    ) -> Result<(), Failure> {
+        let pointers = lfs::pointers(sources).map_err(|error| {
+            self.infrastructure("the sources cannot be looked through", error.into())
+        })?;
+        let Some(first) = pointers.first() else { return Ok(()) };
+        if !self.places.lfs {
+            self.stage.note(&format!(
+                "{} is but a pointer of git LFS, as {} of the sources are; what they point to is \
+                 not got unless albs_node.git_lfs (or --lfs) allows it",
+                plain(&first.entry.path.to_string_lossy()),
+                pointers.len()
+            ));
+            return Ok(());
+        }
+        let cancel = self.stage.cancel();
+        let wait = |time| cancel.wait(time);
+        let places = lfs::places(&pointers, remote, self.downloads, &wait).map_err(|error| {
+            let message = "the server of git LFS does not say where its files are";
+            super::failure(self.stage, message, error)
+        })?;
+        let addresses = |entry: &Entry| places.get(&entry.sum.hex).cloned().into_iter().collect();
+        let listed = Listed { addresses: &addresses, downloads: self.downloads, cache };
+        let entries = pointers.into_iter().map(|pointer| pointer.entry).collect();
+        self.obtain(&listed, entries, sources, "server of git LFS")
+    }
+
+    /// Gets sources by their checksums; `keeper` is who may have them.
+    fn obtain(
+        &self,
+        listed: &Listed<'_>,
+        entries: Vec<Entry>,
+        sources: &Path,
+        keeper: &str,
+    ) -> Result<(), Failure> {
         // Threads may ask this, but not tell the log: the runner is of this one.
         let cancel = self.stage.cancel();
         let wait = |time| cancel.wait(time);
         let mut failed = None;
         for (entry, got) in listed.get(entries, sources, &wait) {
-            let name = entry.path.display();
+            let name = plain(&entry.path.to_string_lossy());
             match got {
                 Got::Present => {}
                 Got::Cached => self.stage.note(&format!("{name} was there already")),
@@ -118,7 +161,7 @@ impl Repository<'_> {
                 }
                 // rpmbuild says whether it is needed.
                 Got::Missing => self.stage.note(&format!(
-                    "{name} is listed with {} {}, and no lookaside has it",
+                    "{name} is listed with {} {}, and no {keeper} has it",
                     entry.sum.kind.name(),
                     entry.sum.hex
                 )),

@@ -30,6 +30,10 @@ pub struct Settings {
     pub source_cache: PathBuf,
     /// Directory of mirrors of git repositories.
     pub git_cache: PathBuf,
+    /// Whether pointers of git LFS are replaced with what they point to. Tasks of an older node
+    /// do not say.
+    #[serde(default)]
+    pub git_lfs: bool,
     /// Private networks that sources may come from.
     pub private_networks: Vec<IpNet>,
     /// Limits that go before those of a package's class, by the names of what they limit.
@@ -57,6 +61,7 @@ impl Settings {
             store: own.store.clone(),
             source_cache: own.source_cache.clone(),
             git_cache: own.git_cache.clone(),
+            git_lfs: own.git_lfs,
             private_networks: own.private_networks.clone(),
             limits: limits.collect(),
             build_network: own.build_network == BuildNetwork::Task,

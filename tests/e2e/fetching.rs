@@ -95,6 +95,46 @@ fn with_specs_and_sources_apart() {
 }
 
 #[test]
+fn files_of_lfs_if_they_are_allowed() {
+    let Some((case, server)) = served(Kind::own(), "fetch-lfs") else { return };
+    let repository = server.repository("hello");
+    let tarball = "a tarball of LFS";
+    let sha256 = sum::<sha2::Sha256>(tarball.as_bytes());
+    server.file(&sha256, tarball.as_bytes());
+    let pointer = |sum: &str, size: usize| {
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{sum}\nsize {size}\n")
+    };
+    let kept = pointer(&sha256, tarball.len());
+    repository.commit(&[
+        ("hello.spec", SPEC),
+        ("hello-1.tar.gz", &kept),
+        // What git would run, if anybody had configured it.
+        (".gitattributes", "*.tar.gz filter=lfs diff=lfs merge=lfs -text\n"),
+        (".lfsconfig", "[lfs]\n\turl = http://10.254.254.254/\n"),
+    ]);
+    let url = server.url("git/hello.git");
+    let run = fetch(&case, &url, "to", &[]);
+    run.succeeds();
+    run.tells("hello-1.tar.gz is but a pointer of git LFS, as 1 of the sources are");
+    assert_eq!(read(&case, "to/tree/hello-1.tar.gz"), kept);
+    assert!(!server.requests().contains("lfs"));
+
+    for (place, asked) in [("git", 1), ("moved", 0)] {
+        let url = server.url(&format!("{place}/hello.git"));
+        fetch(&case, &url, "to", &["--lfs"]).succeeds();
+        assert_eq!(read(&case, "to/tree/hello-1.tar.gz"), tarball);
+        // The second time it is in the cache.
+        assert_eq!(server.requests().matches("GET /files/").count(), asked);
+    }
+    let nobodys = pointer(&"0".repeat(64), 7);
+    repository.commit(&[("more.tar.gz", &nobodys)]);
+    let run = fetch(&case, &url, "to", &["--lfs"]);
+    run.succeeds();
+    run.tells("more.tar.gz is listed with sha256 000");
+    run.tells("no server of git LFS has it");
+}
+
+#[test]
 fn any_ref_and_any_commit() {
     let Some((case, server)) = served(Kind::own(), "fetch-refs") else { return };
     let repository = server.repository("hello");

@@ -11,9 +11,10 @@ use sha2::Digest;
 use crate::repository::Python;
 
 /// `/git/` are repositories, `/dumb/` the same as plain files, `/moved/` leads to `/git/`, `/away/`
-/// to a private network, `/files/` are files. Each request is a line of `requests`.
+/// to a private network, `/files/` are files, which git LFS has by their checksums, for whoever brings
+/// the token that it gave. Each request is a line of `requests`.
 const SERVER: &str = r"
-import http.server, os, subprocess, sys, threading
+import http.server, json, os, subprocess, sys, threading
 root = sys.argv[1]
 class Handler(http.server.SimpleHTTPRequestHandler):
     def __init__(self, *args):
@@ -45,8 +46,33 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header('Content-Length', str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+    def lfs(self):
+        question = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
+        kinds = [self.headers.get(name) for name in ('Accept', 'Content-Type')]
+        if kinds != ['application/vnd.git-lfs+json'] * 2 or question['operation'] != 'download':
+            return self.send_error(422)
+        objects = []
+        for wanted in question['objects']:
+            path = os.path.join(root, 'files', wanted['oid'])
+            if os.path.exists(path) and os.path.getsize(path) == wanted['size']:
+                href = 'http://127.0.0.1:%d/lfs/%s' % (server.server_port, wanted['oid'])
+                action = {'href': href, 'header': {'Authorization': 'RemoteAuth token'}}
+                objects.append(dict(wanted, actions={'download': action}))
+            else:
+                objects.append(dict(wanted, error={'code': 404, 'message': 'no such object'}))
+        body = json.dumps({'transfer': 'basic', 'objects': objects}).encode()
+        self.send_response(200)
+        self.send_header('Content-Type', 'application/vnd.git-lfs+json')
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
     def do_GET(self):
-        if self.path.startswith('/git/'):
+        if self.path.startswith('/lfs/'):
+            if self.headers.get('Authorization') != 'RemoteAuth token':
+                return self.send_error(401)
+            self.path = '/files/' + self.path[5:]
+            super().do_GET()
+        elif self.path.startswith('/git/'):
             self.git()
         elif self.path.startswith('/moved/'):
             self.moved('/git/' + self.path[7:])
@@ -58,7 +84,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         else:
             super().do_GET()
     def do_POST(self):
-        self.git()
+        self.lfs() if self.path.endswith('.git/info/lfs/objects/batch') else self.git()
 server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
 print(server.server_port)
 threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -12,6 +12,7 @@ mod downloads;
 mod failing;
 mod fetching;
 mod fixture;
+mod ftp;
 mod full;
 mod git_server;
 mod history;

@@ -125,7 +125,8 @@ pub(crate) struct Python(Child);
 impl Python {
     /// Starts it; gives the line that it prints when it listens.
     pub(crate) fn start(program: &str, dir: &Path) -> (Python, String) {
-        let mut child = Command::new("python3")
+        // That of the system, for which `scripts/deps` installs modules.
+        let mut child = Command::new("/usr/bin/python3")
             .args(["-u", "-c", program])
             .arg(dir)
             .stdin(Stdio::piped())

@@ -34,6 +34,9 @@ pub(in crate::cli) struct Fetch {
     /// File with the places of lookasides, in place of the built-in ones.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) lookasides: Option<PathBuf>,
+    /// Get what pointers of git LFS point to.
+    #[arg(long)]
+    pub(in crate::cli) lfs: bool,
     #[command(flatten)]
     pub(in crate::cli) store: StoreArgs,
     /// Show errors only.

@@ -43,6 +43,8 @@ pub struct Checkout<'a> {
     scratch: Scratch<'a>,
     /// The commit.
     pub commit: String,
+    /// Where it was, at the end of all redirections.
+    pub remote: Remote,
 }
 
 impl Checkout<'_> {
@@ -105,11 +107,12 @@ impl<'a> Fetching<'a> {
         };
         let place = format!("{PLACE}/tree");
         let mut count = 0;
-        let commit = self.repository(&scratch, &remote, &wanted, &place, 0, &mut count)?;
-        Ok(Checkout { scratch, commit })
+        let (commit, remote) =
+            self.repository(&scratch, &remote, &wanted, &place, 0, &mut count)?;
+        Ok(Checkout { scratch, commit, remote })
     }
 
-    /// Checks out a repository to a place inside; gives the commit.
+    /// Checks out a repository to a place inside; gives the commit, and where it was.
     fn repository(
         &self,
         scratch: &Scratch<'_>,
@@ -118,7 +121,7 @@ impl<'a> Fetching<'a> {
         place: &str,
         depth: u32,
         count: &mut usize,
-    ) -> Result<String, Failure> {
+    ) -> Result<(String, Remote), Failure> {
         let reached = reach(self.stage, remote, self.rules, self.downloads)?;
         let git = self.git(scratch, Vec::new(), None);
         git.must("a repository could not be made", commands::init(place))?;
@@ -128,7 +131,7 @@ impl<'a> Fetching<'a> {
         };
         git.must("the commit could not be checked out", commands::checkout(place, &commit))?;
         self.submodules(scratch, &git, &reached.remote, place, depth, count)?;
-        Ok(commit)
+        Ok((commit, reached.remote))
     }
 
     /// The commit without its history, if that is enough and the server gives it.
