@@ -83,27 +83,36 @@ pub struct DiskWatch {
 struct Look {
     /// What was there.
     size: Size,
-    /// What was free on the file system.
-    free: Size,
+    /// What was in use on the file system.
+    used: Size,
     /// How long it took.
     took: Duration,
 }
 
 impl Look {
-    /// Whether it is time for another, with so much free now, and so long after it.
+    /// Whether it is time for another, with so much in use now, and so long after it.
     ///
-    /// Looking takes at most a twentieth of the time as long as the build cannot be beyond its
-    /// limit, and a third if it can.
-    fn is_old(&self, free: &Size, elapsed: Duration, limit: &Size) -> bool {
-        let may_be_beyond = self.free.less(free).exceeds(&limit.less(&self.size));
+    /// Looks of less than a second take at most a twentieth of the time as long as the build cannot
+    /// be beyond its limit, and a third if it can.
+    fn is_old(&self, used: &Size, elapsed: Duration, limit: &Size) -> bool {
+        let may_be_beyond = used.less(&self.used).exceeds(&limit.less(&self.size));
         elapsed >= PATIENCE
             || may_be_beyond && elapsed >= self.took * 2
-            || self.is_suspicious(free, limit) && elapsed >= (self.took * 20).min(LONGEST)
+            || self.is_suspicious(used, limit) && elapsed >= (self.took * 20).min(LONGEST)
     }
 
     /// Whether a good part of what was left may have been written since. Others write there, too.
-    fn is_suspicious(&self, free: &Size, limit: &Size) -> bool {
-        self.free.less(free).exceeds(&limit.less(&self.size).share(4))
+    fn is_suspicious(&self, used: &Size, limit: &Size) -> bool {
+        used.less(&self.used).exceeds(&limit.less(&self.size).share(4))
+    }
+
+    /// After another, which has found this, with so much in use when it began. If it failed, all
+    /// that was written since the last good one is still to be seen.
+    fn after(&mut self, found: Option<Size>, used: Size, took: Duration) {
+        self.took = took;
+        if let Some(size) = found {
+            (self.size, self.used) = (size, used);
+        }
     }
 }
 
@@ -126,7 +135,7 @@ impl DiskWatch {
         let place = workspace.path().to_owned();
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
-            let mut last = Look { free: free(&place), ..Look::default() };
+            let mut last = Look { used: used(&place), ..Look::default() };
             let before = match is_copy {
                 true => measure(&context, &program, &tree, Size::MAX).unwrap_or_default(),
                 false => Size::default(),
@@ -134,31 +143,30 @@ impl DiskWatch {
             let enough = limit.and(&before);
             let (mut looked, mut failed) = (Instant::now(), 0);
             while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                let free = free(&place);
-                if !last.is_old(&free, looked.elapsed(), &limit) {
+                let used = used(&place);
+                if !last.is_old(&used, looked.elapsed(), &limit) {
                     continue;
                 }
                 let began = Instant::now();
-                match measure(&context, &program, &tree, enough) {
-                    Some(size) if size.exceeds(&enough) => {
-                        killer.kill();
-                        // Only now is there time to count all of it.
-                        let all = measure(&context, &program, &tree, Size::MAX).unwrap_or(size);
-                        return Watched { too_large: Some(all.less(&before)), failed };
-                    }
-                    Some(size) => last.size = size.less(&before),
-                    // Tried again, and told at the end: it says nothing of the build.
-                    None => failed += 1,
+                let found = measure(&context, &program, &tree, enough);
+                if let Some(size) = found.filter(|size| size.exceeds(&enough)) {
+                    killer.kill();
+                    // Only now is there time to count all of it.
+                    let all = measure(&context, &program, &tree, Size::MAX).unwrap_or(size);
+                    return Watched { too_large: Some(all.less(&before)), failed };
                 }
-                (last.free, last.took, looked) = (free, began.elapsed(), Instant::now());
+                // Tried again, and told at the end: it says nothing of the build.
+                failed += u32::from(found.is_none());
+                last.after(found.map(|size| size.less(&before)), used, began.elapsed());
+                looked = Instant::now();
             }
             // What was written in the last moments is too much all the same.
-            let end = match last.is_suspicious(&free(&place), &limit) {
-                true => {
-                    measure(&context, &program, &tree, Size::MAX).map(|size| size.less(&before))
-                }
-                false => None,
-            };
+            if !last.is_suspicious(&used(&place), &limit) {
+                return Watched { too_large: None, failed };
+            }
+            let end = measure(&context, &program, &tree, Size::MAX);
+            failed += u32::from(end.is_none());
+            let end = end.map(|size| size.less(&before));
             Watched { too_large: end.filter(|size| size.exceeds(&limit)), failed }
         });
         DiskWatch { stop, thread }
@@ -171,10 +179,15 @@ impl DiskWatch {
     }
 }
 
-fn free(place: &Path) -> Size {
+/// What is in use on the file system of a path. Not what is free: XFS makes inodes of free blocks,
+/// so that each megabyte would seem to be thousands of files. btrfs does not count them.
+fn used(place: &Path) -> Size {
     nix::sys::statvfs::statvfs(place).map_or(Size::default(), |data| Size {
-        bytes: data.blocks_free().saturating_mul(data.fragment_size()),
-        inodes: data.files_free(),
+        bytes: data
+            .blocks()
+            .saturating_sub(data.blocks_free())
+            .saturating_mul(data.fragment_size()),
+        inodes: data.files().saturating_sub(data.files_free()),
     })
 }
 
@@ -196,30 +209,32 @@ mod tests {
         Size { bytes: 1 << 40, inodes }
     }
 
-    fn is_old(look: &Look, free: u64, seconds: f64) -> bool {
-        look.is_old(&files(free), Duration::from_secs_f64(seconds), &LIMIT)
+    fn is_old(look: &Look, used: u64, seconds: f64) -> bool {
+        look.is_old(&files(used), Duration::from_secs_f64(seconds), &LIMIT)
     }
 
     #[test]
     fn looks_are_rare_while_nothing_is_written() {
-        let look = Look { free: files(100_000), ..Look::default() };
+        let look = Look { used: files(100_000), ..Look::default() };
         assert!(!is_old(&look, 100_000, 29.0));
-        assert!(!is_old(&look, 95_001, 29.0));
+        assert!(!is_old(&look, 104_999, 29.0));
         assert!(is_old(&look, 100_000, 30.0));
         // Somebody else removed something.
-        assert!(!is_old(&look, 200_000, 29.0));
+        assert!(!is_old(&look, 50_000, 29.0));
     }
 
     #[test]
     fn looks_come_with_what_is_written() {
-        let look = Look { free: files(100_000), ..Look::default() };
-        assert!(is_old(&look, 94_999, 0.5));
+        let mut look = Look { used: files(100_000), ..Look::default() };
+        assert!(is_old(&look, 105_001, 0.5));
         let took = Duration::from_millis(200);
-        let look = Look { size: files(19_000), free: files(80_000), took };
-        let look = Look { size: Size { bytes: 0, ..look.size }, ..look };
-        assert!(!is_old(&look, 79_500, 3.9), "a twentieth of the time");
-        assert!(is_old(&look, 79_500, 4.0));
-        assert!(!is_old(&look, 78_000, 0.3), "a third of the time");
-        assert!(is_old(&look, 78_000, 0.5), "the limit may have been passed");
+        look.after(Some(Size { bytes: 0, inodes: 19_000 }), files(120_000), took);
+        assert!(!is_old(&look, 120_500, 3.9), "a twentieth of the time");
+        assert!(is_old(&look, 120_500, 4.0));
+        assert!(!is_old(&look, 122_000, 0.3), "a third of the time");
+        assert!(is_old(&look, 122_000, 0.5), "the limit may have been passed");
+        // A look that failed has seen nothing.
+        look.after(None, files(122_000), took);
+        assert!(is_old(&look, 122_000, 0.5));
     }
 }

@@ -259,8 +259,9 @@ fn tarballs() {
     ] {
         let spec = SPEC
             .replace("source.txt", "source.tar.zst")
-            // It waits, since how soon it is seen depends on how busy the machine is.
-            .replace("%prep\n", "%prep\nzstd -dc %{SOURCE0} | tar -xf -\nsleep 40\n");
+            // It waits, since how soon it is seen depends on how busy the machine is; less than
+            // until the tree is looked at in any case.
+            .replace("%prep\n", "%prep\nzstd -dc %{SOURCE0} | tar -xf -\nsleep 20\n");
         let sources =
             [File::new("hostile.spec", spec.as_bytes()), File::new("source.tar.zst", &bomb)];
         let package = source_package(&sources, &[]);
