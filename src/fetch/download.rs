@@ -36,20 +36,25 @@ const TRIES: Backoff = Backoff {
 const MOST_TRIES: u32 = 5;
 
 /// Bytes of an answer that is read at once.
-const LONGEST_ANSWER: u64 = 16 << 20;
+const LONGEST_ANSWER: u64 = 4 << 20;
+
+/// Waits, and says whether the work is to go on. Threads ask it.
+pub type Wait<'a> = dyn Fn(Duration) -> bool + Sync + 'a;
 
 /// What is asked for a file.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Download {
     /// Where it is.
     pub url: String,
     /// What HTTP servers are told besides.
     pub headers: HeaderMap,
+    /// The most bytes that it may have.
+    pub most: u64,
 }
 
-impl From<String> for Download {
-    fn from(url: String) -> Download {
-        Download { url, headers: HeaderMap::new() }
+impl From<&str> for Download {
+    fn from(url: &str) -> Download {
+        Download { url: url.to_owned(), headers: HeaderMap::new(), most: MOST }
     }
 }
 
@@ -80,6 +85,14 @@ pub enum DownloadError {
         url: String,
         /// The status of HTTP.
         status: u16,
+    },
+    /// The server's answer is none to what it was asked.
+    #[error("{url} gives an answer that cannot be understood")]
+    Answer {
+        /// The address, without secrets.
+        url: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
     },
     /// The server of FTP says no.
     #[error("{url} cannot be had: the server says {reply}")]
@@ -132,7 +145,7 @@ impl DownloadError {
             }
             DownloadError::Reply { passing: true, .. } => Trouble::Passing { retry_after: None },
             // Mirrors and caches in between have given half files and error pages.
-            DownloadError::Checksum { .. } => Trouble::Doubtful,
+            DownloadError::Checksum { .. } | DownloadError::Answer { .. } => Trouble::Doubtful,
             _ => Trouble::Final,
         }
     }
@@ -186,7 +199,7 @@ impl Downloads {
         from: &Download,
         place: &Path,
         sum: Option<&Sum>,
-        wait: &dyn Fn(Duration) -> bool,
+        wait: &Wait<'_>,
     ) -> Result<u64, DownloadError> {
         tried(wait, || {
             let got = self.once(from, place, sum, wait);
@@ -202,11 +215,7 @@ impl Downloads {
     /// # Errors
     ///
     /// As [`Downloads::get`].
-    pub fn end_of(
-        &self,
-        url: &str,
-        wait: &dyn Fn(Duration) -> bool,
-    ) -> Result<String, DownloadError> {
+    pub fn end_of(&self, url: &str, wait: &Wait<'_>) -> Result<String, DownloadError> {
         let url = parse(url)?;
         let ask = || self.ask(&url, self.client.get(url.clone()));
         tried(wait, || ask().map(|answer| answer.url().to_string()))
@@ -222,19 +231,20 @@ impl Downloads {
         url: &Url,
         kind: &str,
         question: &impl Serialize,
-        wait: &dyn Fn(Duration) -> bool,
+        wait: &Wait<'_>,
     ) -> Result<T, DownloadError> {
-        let failed = |source| DownloadError::Transfer { url: redacted(url.as_str()), source };
-        let question = serde_json::to_vec(question).map_err(|error| failed(error.into()))?;
+        let shown = || redacted(url.as_str());
+        let understood = |source| DownloadError::Answer { url: shown(), source };
+        let question = serde_json::to_vec(question).map_err(understood)?;
         tried(wait, || {
             let request = self.client.post(url.clone()).header(ACCEPT, kind);
             let request = request.header(CONTENT_TYPE, kind).body(question.clone());
+            let mut from = self.ask(url, request)?;
             let mut answer = Vec::new();
-            self.ask(url, request)?
-                .take(LONGEST_ANSWER)
+            Body { from: &mut from, left: LONGEST_ANSWER, wait }
                 .read_to_end(&mut answer)
-                .map_err(|error| failed(error.into()))?;
-            serde_json::from_slice(&answer).map_err(|error| failed(error.into()))
+                .map_err(|error| broken(error, url.as_str(), LONGEST_ANSWER))?;
+            serde_json::from_slice(&answer).map_err(understood)
         })
     }
 
@@ -257,12 +267,12 @@ impl Downloads {
         from: &Download,
         place: &Path,
         sum: Option<&Sum>,
-        wait: &dyn Fn(Duration) -> bool,
+        wait: &Wait<'_>,
     ) -> Result<u64, DownloadError> {
         let url = parse(&from.url)?;
-        let take = |data: &mut dyn Read| write(data, &from.url, place, sum, wait);
+        let take = |data: &mut dyn Read| write(data, from, place, sum, wait);
         if url.scheme() == "ftp" {
-            return ftp::retrieve(&url, &self.addresses, take);
+            return ftp::retrieve(&url, &self.addresses, wait, take);
         }
         let request = self.client.get(url.clone()).headers(from.headers.clone());
         take(&mut self.ask(&url, request)?)
@@ -275,16 +285,15 @@ fn parse(url: &str) -> Result<Url, DownloadError> {
 
 /// Writes what comes from an address to its place.
 fn write(
-    from: &mut dyn Read,
-    url: &str,
+    data: &mut dyn Read,
+    from: &Download,
     place: &Path,
     sum: Option<&Sum>,
-    wait: &dyn Fn(Duration) -> bool,
+    wait: &Wait<'_>,
 ) -> Result<u64, DownloadError> {
-    let shown = || redacted(url);
     let write = |source| DownloadError::Write { path: place.to_owned(), source };
     let mut file = File::create(place).map_err(write)?;
-    let mut body = Body { from, left: MOST, wait };
+    let mut body = Body { from: data, left: from.most, wait };
     let copied = match sum {
         Some(sum) => sum.copy(&mut body, &mut file),
         None => io::copy(&mut body, &mut file).map(|bytes| (bytes, None)),
@@ -292,21 +301,27 @@ fn write(
     match copied {
         Ok((bytes, None)) => Ok(bytes),
         Ok((_, Some(found))) => Err(DownloadError::Checksum {
-            url: shown(),
+            url: redacted(&from.url),
             found,
             wanted: sum.map(|sum| sum.hex.clone()).unwrap_or_default(),
         }),
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            Err(DownloadError::TooLarge { url: shown(), most: MOST })
-        }
         Err(error) if error.raw_os_error().is_some() => Err(write(error)),
-        Err(error) => Err(DownloadError::Transfer { url: shown(), source: error.into() }),
+        Err(error) => Err(broken(error, &from.url, from.most)),
+    }
+}
+
+/// A body that did not come to its end.
+fn broken(error: io::Error, url: &str, most: u64) -> DownloadError {
+    let url = redacted(url);
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => DownloadError::TooLarge { url, most },
+        _ => DownloadError::Transfer { url, source: error.into() },
     }
 }
 
 /// Tries as long as it makes sense.
 fn tried<T>(
-    wait: &dyn Fn(Duration) -> bool,
+    wait: &Wait<'_>,
     mut once: impl FnMut() -> Result<T, DownloadError>,
 ) -> Result<T, DownloadError> {
     let mut attempt = 0;
@@ -344,7 +359,7 @@ fn transfer(url: String, error: reqwest::Error) -> DownloadError {
 struct Body<'a> {
     from: &'a mut dyn Read,
     left: u64,
-    wait: &'a dyn Fn(Duration) -> bool,
+    wait: &'a Wait<'a>,
 }
 
 impl Read for Body<'_> {
@@ -369,7 +384,7 @@ mod tests {
     fn get(url: &str) -> DownloadError {
         let downloads = Downloads::new(&Addresses::new(Vec::new())).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        downloads.get(&url.to_owned().into(), &dir.path().join("x"), None, &|_| true).unwrap_err()
+        downloads.get(&url.into(), &dir.path().join("x"), None, &|_| true).unwrap_err()
     }
 
     #[test]
@@ -384,7 +399,8 @@ mod tests {
             let error = get(url);
             assert!(matches!(error, DownloadError::Refused(_)), "{url}: {error:?}");
         }
-        for url in ["ftp://example.org/", "ftp://127.1/x%0dy", "file:///etc/passwd", "x", "http://"]
+        for url in
+            ["ftp://example.org/", "ftp://9.9.9.9/x%0dy", "file:///etc/passwd", "x", "http://"]
         {
             assert!(matches!(get(url), DownloadError::Address(_)), "{url}");
         }

@@ -10,13 +10,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
-use super::download::{Download, DownloadError, Downloads};
+use super::download::{Download, DownloadError, Downloads, Wait};
 use super::git::Remote;
 use super::lookaside::Entry;
 use super::sums::{Sum, SumKind};
@@ -25,10 +24,16 @@ use super::sums::{Sum, SumKind};
 const LONGEST: u64 = 1024;
 /// Their first line.
 const VERSION: &str = "version https://git-lfs.github.com/spec/v1";
-/// Files that are asked for at once, as git-lfs does.
-const AT_ONCE: usize = 100;
-/// Most pointers of a repository.
-const MOST: usize = 10_000;
+/// Files that are asked for at once, as git-lfs does. Answers are good for some minutes.
+pub const AT_ONCE: usize = 100;
+/// Most pointers of a repository that are followed.
+pub const MOST: usize = 10_000;
+/// What a server may want to be told with the question for a file, by the beginnings of names: who may
+/// have it. Nothing that would make another question of it, or that is not forgotten when the
+/// question is sent elsewhere and has secrets.
+const HEADERS: [&str; 4] = ["accept", "authorization", "x-amz-", "x-ms-"];
+/// Most of them.
+const MOST_HEADERS: usize = 20;
 /// Kind of questions and answers.
 const KIND: &str = "application/vnd.git-lfs+json";
 
@@ -41,11 +46,11 @@ pub struct Pointer {
     pub size: u64,
 }
 
-/// The pointers among sources.
+/// The pointers among sources, but not those of submodules, whose server is another.
 ///
 /// # Errors
 ///
-/// The sources cannot be read, or there are too many.
+/// The sources cannot be read.
 pub fn pointers(sources: &Path) -> io::Result<Vec<Pointer>> {
     let mut found = Vec::new();
     let mut directories = vec![sources.to_owned()];
@@ -53,15 +58,14 @@ pub fn pointers(sources: &Path) -> io::Result<Vec<Pointer>> {
         for entry in fs::read_dir(&directory)? {
             let entry = entry?;
             let (kind, path) = (entry.file_type()?, entry.path());
-            if kind.is_dir() && entry.file_name() != ".git" {
-                directories.push(path);
+            if kind.is_dir() {
+                let is_other =
+                    entry.file_name() == ".git" || path.join(".git").symlink_metadata().is_ok();
+                directories.extend((!is_other).then_some(path));
             } else if kind.is_file() && entry.metadata()?.len() < LONGEST {
                 let Some((sum, size)) = parse(&String::from_utf8_lossy(&fs::read(&path)?)) else {
                     continue;
                 };
-                if found.len() == MOST {
-                    return Err(io::Error::other("it has too many pointers of LFS"));
-                }
                 let path = path.strip_prefix(sources).unwrap_or(&path).to_owned();
                 found.push(Pointer { entry: Entry { path, sum }, size });
             }
@@ -121,6 +125,12 @@ struct Object {
     oid: String,
     #[serde(default)]
     actions: Actions,
+    error: Option<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    code: u16,
 }
 
 #[derive(Deserialize, Default)]
@@ -135,46 +145,62 @@ struct Action {
     header: Option<HashMap<String, String>>,
 }
 
-/// Asks where files are; gives the places by checksums. What the server does not have is missing.
+/// Asks where files are, [`AT_ONCE`] at most; gives the places by checksums. What the server does not
+/// have is missing.
 ///
 /// # Errors
 ///
-/// The server is away, or has no LFS.
+/// The server is away, has no LFS, or does not give one of them.
 pub fn places(
     pointers: &[Pointer],
     remote: &Remote,
     downloads: &Downloads,
-    wait: &dyn Fn(Duration) -> bool,
+    wait: &Wait<'_>,
 ) -> Result<HashMap<String, Download>, DownloadError> {
     let url = question(remote)
         .ok_or_else(|| DownloadError::Address(crate::http::redacted(&remote.url)))?;
+    let wanted =
+        |pointer: &Pointer| Wanted { oid: pointer.entry.sum.hex.clone(), size: pointer.size };
+    let question = Question {
+        operation: "download",
+        transfers: ["basic"],
+        hash_algo: "sha256",
+        objects: pointers.iter().map(wanted).collect(),
+    };
+    let answer: Answer = downloads.ask_json(&url, KIND, &question, wait)?;
     let mut places = HashMap::new();
-    for some in pointers.chunks(AT_ONCE) {
-        let objects = some
-            .iter()
-            .map(|pointer| Wanted { oid: pointer.entry.sum.hex.clone(), size: pointer.size })
-            .collect();
-        let question =
-            Question { operation: "download", transfers: ["basic"], hash_algo: "sha256", objects };
-        let answer: Answer = downloads.ask_json(&url, KIND, &question, wait)?;
-        for object in answer.objects {
-            if let Some(action) = object.actions.download {
-                let headers = headers(action.header.unwrap_or_default());
-                places.insert(object.oid, Download { url: action.href, headers });
+    for object in answer.objects {
+        let is_it = |pointer: &&Pointer| pointer.entry.sum.hex == object.oid;
+        let Some(pointer) = pointers.iter().find(is_it) else { continue };
+        match (object.error, object.actions.download) {
+            (Some(Refusal { code: 404 | 410 }), _) => {}
+            (Some(Refusal { code }), _) => {
+                let url = crate::http::redacted(url.as_str());
+                return Err(DownloadError::Status { url, status: code });
             }
+            (None, Some(action)) => {
+                let headers = headers(action.header.unwrap_or_default());
+                let place = Download { url: action.href, headers, most: pointer.size };
+                places.insert(object.oid, place);
+            }
+            (None, None) => {}
         }
     }
     Ok(places)
 }
 
-/// What the server wants to be told with the question for a file: mostly who may have it.
 fn headers(named: HashMap<String, String>) -> HeaderMap {
     let header = |(name, value): (String, String)| {
-        let mut value = HeaderValue::try_from(value).ok()?;
+        let name = HeaderName::try_from(name).ok()?;
+        let is_known = HEADERS.iter().any(|start| match start.ends_with('-') {
+            true => name.as_str().starts_with(start),
+            false => name.as_str() == *start,
+        });
+        let mut value = HeaderValue::try_from(value).ok().filter(|_| is_known)?;
         value.set_sensitive(true);
-        Some((HeaderName::try_from(name).ok()?, value))
+        Some((name, value))
     };
-    named.into_iter().filter_map(header).collect()
+    named.into_iter().filter_map(header).take(MOST_HEADERS).collect()
 }
 
 #[cfg(test)]
@@ -208,8 +234,9 @@ mod tests {
     fn pointers_are_found_without_following_links() {
         let dir = tempfile::tempdir().unwrap();
         let text = format!("{VERSION}\noid sha256:{OID}\nsize 5\n");
-        for directory in ["b", ".git"] {
-            fs::create_dir(dir.path().join(directory)).unwrap();
+        fs::create_dir_all(dir.path().join("submodule/.git")).unwrap();
+        for directory in ["b", ".git", "submodule"] {
+            fs::create_dir_all(dir.path().join(directory)).unwrap();
             fs::write(dir.path().join(directory).join("x.tgz"), &text).unwrap();
         }
         fs::write(dir.path().join("a.tgz"), &text).unwrap();
@@ -219,6 +246,18 @@ mod tests {
         let found = pointers(dir.path()).unwrap();
         let paths: Vec<_> = found.iter().map(|pointer| pointer.entry.path.to_str()).collect();
         assert_eq!(paths, [Some("a.tgz"), Some("b/x.tgz")]);
+    }
+
+    #[test]
+    fn what_servers_are_told() {
+        let named =
+            ["Authorization", "x-amz-date", "Host", "content-length", "Private-Token", "a b"];
+        let found = headers(named.map(|name| (name.to_owned(), "x".to_owned())).into());
+        let mut names: Vec<&str> = found.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["authorization", "x-amz-date"]);
+        let many = (0..100_000).map(|number| (format!("x-amz-{number}"), String::new()));
+        assert_eq!(headers(many.collect()).len(), MOST_HEADERS);
     }
 
     #[test]

@@ -6,10 +6,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use super::cache::SourceCache;
-use super::download::{Download, DownloadError, Downloads};
+use super::download::{Download, DownloadError, Downloads, Wait};
 use super::layout;
 use super::lookaside::Entry;
 
@@ -31,8 +30,41 @@ pub enum Got {
     Failed(DownloadError),
 }
 
+/// Who has sources by their checksums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeper {
+    /// Several lookasides, of which some do not answer to strangers.
+    Lookasides,
+    /// The server of git LFS, in whose place there are pointers.
+    Lfs,
+}
+
+impl Keeper {
+    /// The name of one.
+    pub fn name(self) -> &'static str {
+        match self {
+            Keeper::Lookasides => "lookaside",
+            Keeper::Lfs => "server of git LFS",
+        }
+    }
+
+    /// Whether an answer means that the source is not there.
+    fn has_not(self, error: &DownloadError) -> bool {
+        match (self, error) {
+            (_, DownloadError::Status { status: 404 | 410, .. }) => true,
+            (Keeper::Lookasides, DownloadError::Status { status, .. }) => {
+                matches!(status, 400..=407 | 409..=424)
+            }
+            (Keeper::Lookasides, DownloadError::Reply { passing, .. }) => !passing,
+            _ => false,
+        }
+    }
+}
+
 /// What getting listed sources takes.
 pub struct Listed<'a> {
+    /// Who has them.
+    pub keeper: Keeper,
     /// Where each may be, the best first.
     pub addresses: &'a (dyn Fn(&Entry) -> Vec<Download> + Sync),
     /// The client.
@@ -44,12 +76,7 @@ pub struct Listed<'a> {
 impl Listed<'_> {
     /// Gets all into a directory. `wait` waits, and says whether to go on. Nothing more is begun
     /// after one has failed.
-    pub fn get(
-        &self,
-        entries: Vec<Entry>,
-        sources: &Path,
-        wait: &(dyn Fn(Duration) -> bool + Sync),
-    ) -> Vec<(Entry, Got)> {
+    pub fn get(&self, entries: Vec<Entry>, sources: &Path, wait: &Wait<'_>) -> Vec<(Entry, Got)> {
         let threads = entries.len().min(AT_ONCE);
         let queue = Mutex::new(VecDeque::from(entries));
         let done = Mutex::new(Vec::new());
@@ -71,7 +98,7 @@ impl Listed<'_> {
         done.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn one(&self, entry: &Entry, sources: &Path, wait: &(dyn Fn(Duration) -> bool + Sync)) -> Got {
+    fn one(&self, entry: &Entry, sources: &Path, wait: &Wait<'_>) -> Got {
         let name = sources.join(&entry.path);
         let wrong = |source| Got::Failed(DownloadError::Write { path: name.clone(), source });
         let place = match layout::place_of(sources, &entry.path) {
@@ -83,42 +110,57 @@ impl Listed<'_> {
             Ok(false) => {}
             Err(error) => return wrong(error),
         }
+        // What is there stays until there is something better.
+        let aside = place.with_file_name(format!(".{:016x}.part", fastrand::u64(..)));
+        let got = self.anywhere(entry, &aside, wait);
+        let put = match &got {
+            Got::Cached | Got::Downloaded(_) => fs::rename(&aside, &place),
+            // Nobody has said that what is there is right.
+            Got::Missing if self.keeper == Keeper::Lookasides => match fs::remove_file(&place) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        };
+        put.map_or_else(wrong, |()| got)
+    }
+
+    /// Gets a source from the cache, or from wherever it is.
+    fn anywhere(&self, entry: &Entry, place: &Path, wait: &Wait<'_>) -> Got {
         if let Some(cache) = self.cache {
-            match cache.give(&entry.sum, &place) {
+            match cache.give(&entry.sum, place) {
                 Ok(true) => return Got::Cached,
                 Ok(false) => {}
-                Err(error) => return wrong(error),
+                Err(source) => {
+                    return Got::Failed(DownloadError::Write { path: place.to_owned(), source });
+                }
             }
         }
-        let mut passing = None;
+        let mut failed = None;
         for address in (self.addresses)(entry) {
-            match self.downloads.get(&address, &place, Some(&entry.sum), &|time| wait(time)) {
+            match self.downloads.get(&address, place, Some(&entry.sum), wait) {
                 Ok(bytes) => {
                     // It is there, whatever becomes of the cache.
-                    let _ = self.cache.map(|cache| cache.keep(&entry.sum, &place));
+                    let _ = self.cache.map(|cache| cache.keep(&entry.sum, place));
                     return Got::Downloaded(bytes);
                 }
                 // Not everybody keeps everything.
-                Err(DownloadError::Status { status: 400..=407 | 409..=424, .. }) => {}
+                Err(error) if self.keeper.has_not(&error) => {}
                 Err(error @ (DownloadError::Cancelled | DownloadError::Write { .. })) => {
                     return Got::Failed(error);
                 }
-                Err(error) => passing = passing.or(Some(error)),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        passing.map_or(Got::Missing, Got::Failed)
+        failed.map_or(Got::Missing, Got::Failed)
     }
 }
 
-/// Whether a file is there with the checksum that it should have; if not, nothing is there then.
+/// Whether a file is there with the checksum that it should have.
 fn has(place: &Path, entry: &Entry) -> io::Result<bool> {
-    if layout::is_file(place)
-        && let (_, None) = entry.sum.copy(&mut File::open(place)?, &mut io::sink())?
-    {
-        return Ok(true);
+    if !layout::is_file(place) {
+        return Ok(false);
     }
-    match fs::remove_file(place) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(false),
-    }
+    let (_, other) = entry.sum.copy(&mut File::open(place)?, &mut io::sink())?;
+    Ok(other.is_none())
 }

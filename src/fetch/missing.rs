@@ -63,7 +63,7 @@ pub fn provide(
             (true, _) => {
                 let wait = |time| cancel.wait(time);
                 let bytes = downloads
-                    .get(&file.value.clone().into(), &place, None, &wait)
+                    .get(&file.value.as_str().into(), &place, None, &wait)
                     .map_err(|error| {
                         let what = format!("{} could not be downloaded", file.tag);
                         super::failure(stage, &what, error)

@@ -25,7 +25,7 @@ pub(super) fn get(
     let cancel = stage.cancel();
     let wait = |time| cancel.wait(time);
     let bytes = downloads
-        .get(&url.to_owned().into(), &place, sum.as_ref(), &wait)
+        .get(&url.into(), &place, sum.as_ref(), &wait)
         .map_err(|error| super::failure(stage, "the source could not be downloaded", error))?;
     let package = SourcePackage::read(&place).map_err(|error| {
         let message = "what was downloaded is not a usable source package";

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 
 use super::address::Addresses;
 use super::cache::SourceCache;
-use super::download::{Download, Downloads};
+use super::download::Downloads;
 use super::git::{Fetching, Remote};
 use super::layout::{self, LayoutError};
 use super::lfs;
-use super::listed::{Got, Listed};
+use super::listed::{Got, Keeper, Listed};
 use super::lookaside::{Entry, Lookasides};
 use super::{Fetched, GitRequest, Places};
+use crate::buildroot::disk;
 use crate::buildroot::scratch::Tools;
 use crate::run::{StageRun, plain};
 use crate::source::{self, Source};
@@ -100,10 +101,19 @@ impl Repository<'_> {
         let lookasides = Lookasides::load(&self.places.lookasides)
             .map_err(|error| self.infrastructure("lookasides cannot be used", error.into()))?;
         let addresses = |entry: &Entry| {
-            lookasides.addresses(host, package, entry).into_iter().map(Download::from).collect()
+            lookasides
+                .addresses(host, package, entry)
+                .iter()
+                .map(|url| url.as_str().into())
+                .collect()
         };
-        let listed = Listed { addresses: &addresses, downloads: self.downloads, cache };
-        self.obtain(&listed, entries, sources, "lookaside")
+        let listed = Listed {
+            keeper: Keeper::Lookasides,
+            addresses: &addresses,
+            downloads: self.downloads,
+            cache,
+        };
+        self.obtain(&listed, entries, sources)
     }
 
     /// Gets what pointers of LFS among the sources point to, if that is allowed.
@@ -126,25 +136,44 @@ impl Repository<'_> {
             ));
             return Ok(());
         }
+        if pointers.len() > lfs::MOST {
+            return Err(self.package("the repository has too many pointers of git LFS"));
+        }
+        let bytes = pointers.iter().fold(0, |sum: u64, pointer| sum.saturating_add(pointer.size));
+        let room = disk::free_bytes(sources).unwrap_or(u64::MAX) / 2;
+        if bytes > room {
+            let message = format!(
+                "the files of git LFS have {bytes} bytes, which is more than half of what is free"
+            );
+            return Err(Failure { class: Class::Resource, ..self.package(&message) });
+        }
         let cancel = self.stage.cancel();
         let wait = |time| cancel.wait(time);
-        let places = lfs::places(&pointers, remote, self.downloads, &wait).map_err(|error| {
-            let message = "the server of git LFS does not say where its files are";
-            super::failure(self.stage, message, error)
-        })?;
-        let addresses = |entry: &Entry| places.get(&entry.sum.hex).cloned().into_iter().collect();
-        let listed = Listed { addresses: &addresses, downloads: self.downloads, cache };
-        let entries = pointers.into_iter().map(|pointer| pointer.entry).collect();
-        self.obtain(&listed, entries, sources, "server of git LFS")
+        for some in pointers.chunks(lfs::AT_ONCE) {
+            let places = lfs::places(some, remote, self.downloads, &wait).map_err(|error| {
+                let message = "the server of git LFS does not give its files";
+                super::failure(self.stage, message, error)
+            })?;
+            let addresses =
+                |entry: &Entry| places.get(&entry.sum.hex).cloned().into_iter().collect();
+            let listed = Listed {
+                keeper: Keeper::Lfs,
+                addresses: &addresses,
+                downloads: self.downloads,
+                cache,
+            };
+            let entries = some.iter().map(|pointer| pointer.entry.clone()).collect();
+            self.obtain(&listed, entries, sources)?;
+        }
+        Ok(())
     }
 
-    /// Gets sources by their checksums; `keeper` is who may have them.
+    /// Gets sources by their checksums.
     fn obtain(
         &self,
         listed: &Listed<'_>,
         entries: Vec<Entry>,
         sources: &Path,
-        keeper: &str,
     ) -> Result<(), Failure> {
         // Threads may ask this, but not tell the log: the runner is of this one.
         let cancel = self.stage.cancel();
@@ -161,9 +190,10 @@ impl Repository<'_> {
                 }
                 // rpmbuild says whether it is needed.
                 Got::Missing => self.stage.note(&format!(
-                    "{name} is listed with {} {}, and no {keeper} has it",
+                    "{name} is listed with {} {}, and no {} has it",
                     entry.sum.kind.name(),
-                    entry.sum.hex
+                    entry.sum.hex,
+                    listed.keeper.name()
                 )),
                 Got::Failed(error) => {
                     let message = format!("the source {name} could not be downloaded");
@@ -180,6 +210,12 @@ impl Repository<'_> {
             _ => Class::Package,
         };
         Failure { class, ..self.infrastructure("the repository cannot be built", error.into()) }
+    }
+
+    fn package(&self, message: &str) -> Failure {
+        let code = status::SOURCE_PACKAGE;
+        let failure = Failure::infrastructure(self.stage.stage, code, message, None);
+        Failure { class: Class::Package, ..failure }
     }
 
     fn infrastructure(

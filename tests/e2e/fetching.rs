@@ -132,6 +132,18 @@ fn files_of_lfs_if_they_are_allowed() {
     run.succeeds();
     run.tells("more.tar.gz is listed with sha256 000");
     run.tells("no server of git LFS has it");
+    // rpmbuild finds something of that name, and nobody gets it from elsewhere without a checksum.
+    assert_eq!(read(&case, "to/tree/more.tar.gz"), nobodys);
+    repository.commit(&[("more.tar.gz", &pointer(&"f".repeat(64), 7))]);
+    fetch(&case, &url, "to", &["--lfs"]).is_refused("gives 403");
+    repository.commit(&[("more.tar.gz", &pointer(&"0".repeat(64), 1 << 60))]);
+    fetch(&case, &url, "to", &["--lfs"]).fails(40, "more than half of what is free");
+    // What is longer than its pointer says is not read to its end.
+    let long = pointer(&sha256, tarball.len() - 1);
+    repository.commit(&[("hello-1.tar.gz", &long), ("more.tar.gz", "")]);
+    let cache = case.store.join("sources");
+    fs::remove_dir_all(cache).unwrap();
+    fetch(&case, &url, "to", &["--lfs"]).is_refused("is larger than 15 bytes");
 }
 
 #[test]

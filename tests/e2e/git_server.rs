@@ -12,7 +12,7 @@ use crate::repository::Python;
 
 /// `/git/` are repositories, `/dumb/` the same as plain files, `/moved/` leads to `/git/`, `/away/`
 /// to a private network, `/files/` are files, which git LFS has by their checksums, for whoever brings
-/// the token that it gave. Each request is a line of `requests`.
+/// the token that it gave, and that of `f` for nobody. Each request is a line of `requests`.
 const SERVER: &str = r"
 import http.server, json, os, subprocess, sys, threading
 root = sys.argv[1]
@@ -54,7 +54,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         objects = []
         for wanted in question['objects']:
             path = os.path.join(root, 'files', wanted['oid'])
-            if os.path.exists(path) and os.path.getsize(path) == wanted['size']:
+            if wanted['oid'] == 'f' * 64:
+                objects.append(dict(wanted, error={'code': 403, 'message': 'not for you'}))
+            elif os.path.exists(path):
                 href = 'http://127.0.0.1:%d/lfs/%s' % (server.server_port, wanted['oid'])
                 action = {'href': href, 'header': {'Authorization': 'RemoteAuth token'}}
                 objects.append(dict(wanted, actions={'download': action}))
