@@ -22,7 +22,7 @@ use crate::node::gather::{self, Timed};
 use crate::node::settings::Settings;
 use crate::node::story;
 use crate::node::worker::{BUSY, CONFIG, DOING, Doing, Lock, RESULT};
-use crate::resources::{HostSize, Policy, Resource, effective};
+use crate::resources::{Effective, HostSize, Override, Policy, Resource, ResourceError, effective};
 use crate::run::{Cancel, Event, Logs, ResultDir, Sink};
 use crate::task::{RefKind, Task, TaskConfig};
 use crate::verdict::{Failure, Stage, status};
@@ -150,7 +150,8 @@ fn work(
     let mut policy = Policy::load(&settings.policies.join("resources.toml")).map_err(limits)?;
     policy.put_first(settings.amounts().into_iter().collect());
     let size = HostSize::probe(settings.slots, setup.store().path());
-    let resources = effective(&policy, &size, None, package.as_deref(), &[]).map_err(limits)?;
+    let asked = setup.options.rpmbuild_timeout;
+    let resources = resources(&policy, &size, package.as_deref(), asked).map_err(limits)?;
     let request = BuildRequest {
         source: fetched.source,
         reuse_source: task.built_srpm_url.is_some(),
@@ -169,6 +170,23 @@ fn work(
     drop(runner);
     tidy::start_if_due(setup.store(), &settings.policies.join("store.toml"));
     Ok(Ended { failure, outcome: Some(outcome), commit })
+}
+
+/// The limits of a task's build. `asked`: its own time limit in seconds, or 0; it counts if it is
+/// shorter than that of this host.
+fn resources(
+    policy: &Policy,
+    size: &HostSize,
+    package: Option<&str>,
+    asked: u64,
+) -> Result<Effective, ResourceError> {
+    let own = effective(policy, size, None, package, &[])?;
+    if asked == 0 || own.number(Resource::Timeout).is_some_and(|limit| limit <= asked) {
+        return Ok(own);
+    }
+    let from = "the task".to_owned();
+    let over = Override { resource: Resource::Timeout, number: Some(asked as f64), from };
+    effective(policy, size, None, package, &[over])
 }
 
 /// Events become the story, the times, and what `status` shows.

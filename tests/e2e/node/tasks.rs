@@ -147,6 +147,28 @@ fn tasks_that_no_build_could_use() {
 }
 
 #[test]
+fn the_shorter_time_limit_counts() {
+    let own = "  limits:\n    timeout: 4s\n";
+    let Some(node) = NodeCase::new("node-timeout", own, Options::default()) else { return };
+    let url = node.srpm("endless", &with_build("sleep 600"));
+    for (id, seconds) in [(1, 3), (2, 600)] {
+        let mut task = node.task(id, &arch(), &url);
+        task["platform"]["data"]["timeout"] = json!(seconds);
+        node.server.add(task);
+    }
+    let running = node.start();
+    for (id, seconds) in [(1, 3), (2, 4)] {
+        let report = node.report(id);
+        assert_eq!(report["status"], "failed", "{report:#}");
+        assert_eq!(report["stats"]["verdict"]["class"], "timeout", "{report:#}");
+        let story = node.text(&report, "albs.");
+        let told = format!("was killed at the time limit, after {seconds} s in %build");
+        assert!(story.contains(&told), "{told}: {story}");
+    }
+    running.finish();
+}
+
+#[test]
 fn a_task_can_be_ended_and_looked_at() {
     let Some(node) = NodeCase::new("node-control", "", Options::default()) else { return };
     let url = node.srpm("slow", &with_build("echo begun; sleep 600"));
