@@ -289,11 +289,15 @@ impl Build<'_> {
         let mut spec = self.build_spec(stage, Vec::new(), argv)?;
         spec.timeout_ms = self.request.timeout_ms();
         spec.silence_ms = self.request.silence_ms();
-        let finished = stage.sandbox(&spec, Log::Build)?;
+        let what = "rpmbuild -br";
+        // %prep runs, too.
+        let (finished, too_large) = self.watched(stage, &spec, Log::Build, what)?;
+        if let Some(failure) = too_large {
+            return Err(failure);
+        }
         if finished.outcome.exit == Exit::Exited(MORE) {
             return Ok(true);
         }
-        let what = "rpmbuild -br";
         let failure =
             classify_rpmbuild(stage.stage, what, &finished.outcome, &spec.limits, finished.said());
         failure.map_or(Ok(false), Err)
