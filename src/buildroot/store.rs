@@ -111,10 +111,11 @@ impl Store {
         directory.join(if uid == 0 { "albs-node".to_owned() } else { format!("albs-node-{uid}") })
     }
 
-    /// The default place: `/var/lib/albs-node` for root, else below the user's cache directory.
+    /// The default place: `/var/lib/albs-node-root` for root, else below the user's cache
+    /// directory. `/var/lib/albs-node` is the node's, whose user is another.
     pub fn default_path(uid: u32, cache_home: Option<PathBuf>, home: Option<PathBuf>) -> PathBuf {
         if uid == 0 {
-            return "/var/lib/albs-node".into();
+            return "/var/lib/albs-node-root".into();
         }
         let cache = cache_home
             .filter(|path| path.is_absolute())
@@ -372,7 +373,7 @@ mod tests {
         let path = |uid, cache: Option<&str>, home: Option<&str>| {
             Store::default_path(uid, cache.map(Into::into), home.map(Into::into))
         };
-        assert_eq!(path(0, Some("/c"), Some("/h")), Path::new("/var/lib/albs-node"));
+        assert_eq!(path(0, Some("/c"), Some("/h")), Path::new("/var/lib/albs-node-root"));
         assert_eq!(path(5, Some("/c"), Some("/h")), Path::new("/c/albs-node"));
         assert_eq!(path(5, Some("rel"), Some("/h")), Path::new("/h/.cache/albs-node"));
         assert_eq!(path(5, None, None), Path::new("/var/tmp/albs-node-5/albs-node"));

@@ -122,7 +122,7 @@ pub(super) struct Common {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct StoreArgs {
-    /// Where buildroots are kept [default: /var/lib/albs-node, or ~/.cache/albs-node].
+    /// Where buildroots are kept [default: /var/lib/albs-node-root for root, else ~/.cache/albs-node].
     #[arg(long, value_name = "DIR", env = "ALBS_NODE_STORE")]
     pub(super) store: Option<PathBuf>,
 }
