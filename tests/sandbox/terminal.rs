@@ -117,12 +117,24 @@ fn suspended(mode: Mode) {
     let pid = running.pid_of("albs-node").expect("albs-node runs");
     send(pid, Signal::SIGTSTP);
     running.wait_for_settings(false);
+    // It stops after that; to go on before it has stopped would be lost, which no shell does.
+    let began = std::time::Instant::now();
+    while !is_stopped(pid) {
+        assert!(began.elapsed().as_secs() < 60, "it never stops");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     send(pid, Signal::SIGCONT);
     running.wait_for_settings(true);
     running.type_text("this\n");
     let (status, screen) = running.end();
     assert_eq!(status, 0);
     assert!(screen.contains("got this"), "{screen}");
+}
+
+/// Whether a process is stopped (proc_pid_stat(5)).
+fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
 }
 
 /// Typing for the caller, from inside, gets no further than the sandbox's own terminal.
