@@ -322,10 +322,7 @@ impl<'a> Build<'a> {
         let mut spec = self.build_spec(stage, vec![visible.clone()], unpack)?;
         spec.timeout_ms = Some(600_000);
         let what = "unpacking the source package";
-        let (finished, too_large) = self.watched(stage, &spec, Log::Root, what)?;
-        if let Some(failure) = too_large {
-            return Err(failure);
-        }
+        let finished = self.watched(stage, &spec, Log::Root, what)?;
         if let Some(failure) = classify_command(stage.stage, what, &finished.outcome, &spec.limits)
         {
             return Err(failure);

@@ -15,9 +15,9 @@ use crate::buildroot::roots::store_failure;
 use crate::buildroot::sandboxes::BUILDROOT;
 use crate::buildroot::tools::{Tools, with_tools};
 use crate::mock_config::MockOptions;
-use crate::run::{Lines, Log, StageRun};
+use crate::run::{Lines, StageRun};
 use crate::source::SourcePackage;
-use crate::verdict::{Class, Failure, Stage, classify_rpmbuild, status};
+use crate::verdict::{Class, Failure, Stage, status};
 
 /// rpmbuild's exit status for "there is more to install" (rpmbuild(8)).
 const MORE: i32 = 11;
@@ -286,20 +286,10 @@ impl Build<'_> {
 
     /// Runs `rpmbuild -br`; says whether there is more to install.
     fn generate_once(&self, stage: &StageRun<'_>, argv: Vec<String>) -> Result<bool, Failure> {
-        let mut spec = self.build_spec(stage, Vec::new(), argv)?;
-        spec.timeout_ms = self.request.timeout_ms();
-        spec.silence_ms = self.request.silence_ms();
-        let what = "rpmbuild -br";
-        // %prep runs, too.
-        let (finished, too_large) = self.watched(stage, &spec, Log::Build, what)?;
-        if let Some(failure) = too_large {
-            return Err(failure);
-        }
+        let (finished, failure) = self.run_rpmbuild(stage, argv, "rpmbuild -br")?;
         if finished.outcome.exit == Exit::Exited(MORE) {
             return Ok(true);
         }
-        let failure =
-            classify_rpmbuild(stage.stage, what, &finished.outcome, &spec.limits, finished.said());
         failure.map_or(Ok(false), Err)
     }
 

@@ -54,27 +54,37 @@ impl Build<'_> {
         argv: Vec<String>,
         what: &str,
     ) -> Result<Option<Failed>, Failure> {
+        let (finished, failure) = self.run_rpmbuild(stage, argv, what)?;
+        let out_of_memory = finished.outcome.usage.oom_kills > 0;
+        Ok(failure.map(|failure| Failed { failure, out_of_memory }))
+    }
+
+    /// Runs rpmbuild within the limits of the build; gives its end, and why that is a failure, if it
+    /// is one.
+    pub(super) fn run_rpmbuild(
+        &self,
+        stage: &StageRun<'_>,
+        argv: Vec<String>,
+        what: &str,
+    ) -> Result<(Finished, Option<Failure>), Failure> {
         let mut spec = self.build_spec(stage, Vec::new(), argv)?;
         spec.timeout_ms = self.request.timeout_ms();
         spec.silence_ms = self.request.silence_ms();
-        let (finished, too_large) = self.watched(stage, &spec, Log::Build, what)?;
-        if let Some(failure) = too_large {
-            return Ok(Some(Failed { failure, out_of_memory: false }));
-        }
+        let finished = self.watched(stage, &spec, Log::Build, what)?;
         let outcome = &finished.outcome;
         let failure = classify_rpmbuild(stage.stage, what, outcome, &spec.limits, finished.said());
-        Ok(failure.map(|failure| Failed { failure, out_of_memory: outcome.usage.oom_kills > 0 }))
+        Ok((finished, failure))
     }
 
     /// Runs a sandbox that writes to the build's layer. It is ended when it writes more than it may,
-    /// which is the failure beside its end.
+    /// which is a failure.
     pub(super) fn watched(
         &self,
         stage: &StageRun<'_>,
         spec: &SandboxSpec,
         log: Log,
         what: &str,
-    ) -> Result<(Finished, Option<Failure>), Failure> {
+    ) -> Result<Finished, Failure> {
         let mut watch = None;
         let limit = self.disk_limit();
         let finished = stage.sandbox_with(spec, log, |killer| {
@@ -86,11 +96,12 @@ impl Build<'_> {
             stage.note(&format!("what the build writes could not be looked at {times} times"));
         }
         let finished = finished?;
-        let too_large = watched
-            .too_large
-            .zip(limit)
-            .map(|(size, limit)| classify_disk(stage.stage, what, size, limit, finished.said()));
-        Ok((finished, too_large))
+        match watched.too_large.zip(limit) {
+            Some((size, limit)) => {
+                Err(classify_disk(stage.stage, what, size, limit, finished.said()))
+            }
+            None => Ok(finished),
+        }
     }
 
     /// What the build may write, if that is limited.

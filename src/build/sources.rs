@@ -57,10 +57,7 @@ impl Build<'_> {
         let argv = ["cp", "-R", "--", &from, &sources].map(str::to_owned).to_vec();
         let spec = self.build_spec(stage, vec![visible], argv)?;
         let what = "bringing sources in";
-        let (finished, too_large) = self.watched(stage, &spec, Log::Root, what)?;
-        if let Some(failure) = too_large {
-            return Err(failure);
-        }
+        let finished = self.watched(stage, &spec, Log::Root, what)?;
         if let Some(failure) = classify_command(stage.stage, what, &finished.outcome, &spec.limits)
         {
             return Err(failure);

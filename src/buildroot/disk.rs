@@ -135,12 +135,13 @@ impl DiskWatch {
         let place = workspace.path().to_owned();
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
-            let mut last = Look { used: used(&place), ..Look::default() };
+            let used_before = used(&place);
             let before = match is_copy {
                 true => measure(&context, &program, &tree, Size::MAX).unwrap_or_default(),
                 false => Size::default(),
             };
-            let enough = limit.and(&before);
+            let limit = limit.and(&before);
+            let mut last = Look { size: before, used: used_before, took: Duration::ZERO };
             let (mut looked, mut failed) = (Instant::now(), 0);
             while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 let used = used(&place);
@@ -148,8 +149,8 @@ impl DiskWatch {
                     continue;
                 }
                 let began = Instant::now();
-                let found = measure(&context, &program, &tree, enough);
-                if let Some(size) = found.filter(|size| size.exceeds(&enough)) {
+                let found = measure(&context, &program, &tree, limit);
+                if let Some(size) = found.filter(|size| size.exceeds(&limit)) {
                     killer.kill();
                     // Only now is there time to count all of it.
                     let all = measure(&context, &program, &tree, Size::MAX).unwrap_or(size);
@@ -157,7 +158,7 @@ impl DiskWatch {
                 }
                 // Tried again, and told at the end: it says nothing of the build.
                 failed += u32::from(found.is_none());
-                last.after(found.map(|size| size.less(&before)), used, began.elapsed());
+                last.after(found, used, began.elapsed());
                 looked = Instant::now();
             }
             // What was written in the last moments is too much all the same.
@@ -166,8 +167,8 @@ impl DiskWatch {
             }
             let end = measure(&context, &program, &tree, Size::MAX);
             failed += u32::from(end.is_none());
-            let end = end.map(|size| size.less(&before));
-            Watched { too_large: end.filter(|size| size.exceeds(&limit)), failed }
+            let too_large = end.filter(|size| size.exceeds(&limit));
+            Watched { too_large: too_large.map(|size| size.less(&before)), failed }
         });
         DiskWatch { stop, thread }
     }

@@ -23,7 +23,7 @@ pub const MOST: u64 = 16 << 30;
 /// Redirections that are followed.
 const REDIRECTIONS: usize = 10;
 /// How long a server may say nothing.
-const SILENCE: Duration = Duration::from_secs(120);
+pub const SILENCE: Duration = Duration::from_secs(120);
 
 /// How tries follow each other.
 const TRIES: Backoff = Backoff {
@@ -136,6 +136,14 @@ pub enum DownloadError {
 }
 
 impl DownloadError {
+    /// A name that could not be looked up, or whose addresses are refused; `url` may have secrets.
+    pub fn unresolved(url: &str, error: Box<dyn std::error::Error + Send + Sync>) -> DownloadError {
+        match error.downcast() {
+            Ok(refused) => DownloadError::Refused(*refused),
+            Err(source) => DownloadError::Transfer { url: redacted(url), source },
+        }
+    }
+
     /// What it means for the next try.
     pub fn trouble(&self) -> Trouble {
         match self {

@@ -12,8 +12,8 @@ use reqwest::Url;
 use suppaftp::types::{FileType, FtpError, Mode};
 use suppaftp::{FtpStream, Status};
 
-use super::address::{Addresses, Refused};
-use super::download::{DownloadError, Wait};
+use super::address::Addresses;
+use super::download::{DownloadError, SILENCE, Wait};
 use crate::http::redacted;
 use crate::run::plain;
 
@@ -23,8 +23,6 @@ const CONNECT: Duration = Duration::from_secs(20);
 const MOST_ADDRESSES: usize = 4;
 /// How long a server may talk without sending data.
 const TALK: Duration = Duration::from_secs(120);
-/// How long a server may say nothing.
-const SILENCE: Duration = Duration::from_secs(120);
 /// Time between looks at whether a dialogue is to be ended.
 const LOOK: Duration = Duration::from_millis(200);
 /// Characters of a reply that are told.
@@ -192,11 +190,8 @@ fn connect(
     wait: &Wait<'_>,
 ) -> Result<TcpStream, DownloadError> {
     rules.check(url)?;
-    let transfer = |source| DownloadError::Transfer { url: redacted(url.as_str()), source };
-    let addresses = rules.of(&file.host).map_err(|error| match error.downcast::<Refused>() {
-        Ok(refused) => DownloadError::Refused(*refused),
-        Err(error) => transfer(error),
-    })?;
+    let unresolved = |error| DownloadError::unresolved(url.as_str(), error);
+    let addresses = rules.of(&file.host).map_err(unresolved)?;
     let mut last = std::io::Error::other("the name has no address");
     for address in addresses.into_iter().take(MOST_ADDRESSES) {
         if !wait(Duration::ZERO) {
@@ -207,7 +202,7 @@ fn connect(
             Err(error) => last = error,
         }
     }
-    Err(transfer(last.into()))
+    Err(failed(url, FtpError::ConnectionError(last)))
 }
 
 fn open(place: SocketAddr) -> std::io::Result<TcpStream> {

@@ -171,6 +171,12 @@ pub fn fetch(
     })
 }
 
+/// A source that cannot be used, for this reason.
+fn unusable(stage: &StageRun<'_>, message: impl Into<String>) -> Failure {
+    let failure = Failure::infrastructure(stage.stage, status::SOURCE_PACKAGE, message, None);
+    Failure { class: Class::Package, ..failure }
+}
+
 /// A download that failed.
 fn failure(stage: &StageRun<'_>, message: &str, error: DownloadError) -> Failure {
     if matches!(error, DownloadError::Cancelled) {

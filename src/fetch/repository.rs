@@ -137,7 +137,8 @@ impl Repository<'_> {
             return Ok(());
         }
         if pointers.len() > lfs::MOST {
-            return Err(self.package("the repository has too many pointers of git LFS"));
+            let message = "the repository has too many pointers of git LFS";
+            return Err(super::unusable(self.stage, message));
         }
         let bytes = pointers.iter().fold(0, |sum: u64, pointer| sum.saturating_add(pointer.size));
         let room = disk::free_bytes(sources).unwrap_or(u64::MAX) / 2;
@@ -145,7 +146,7 @@ impl Repository<'_> {
             let message = format!(
                 "the files of git LFS have {bytes} bytes, which is more than half of what is free"
             );
-            return Err(Failure { class: Class::Resource, ..self.package(&message) });
+            return Err(Failure { class: Class::Resource, ..super::unusable(self.stage, message) });
         }
         let cancel = self.stage.cancel();
         let wait = |time| cancel.wait(time);
@@ -210,12 +211,6 @@ impl Repository<'_> {
             _ => Class::Package,
         };
         Failure { class, ..self.infrastructure("the repository cannot be built", error.into()) }
-    }
-
-    fn package(&self, message: &str) -> Failure {
-        let code = status::SOURCE_PACKAGE;
-        let failure = Failure::infrastructure(self.stage.stage, code, message, None);
-        Failure { class: Class::Package, ..failure }
     }
 
     fn infrastructure(

@@ -41,10 +41,7 @@ pub(super) fn measure(directory: &Path, enough: &Size) -> io::Result<Size> {
         };
         match openat(dir.as_fd(), name.as_c_str(), flags(), Mode::empty()) {
             Ok(inner) if way.len() < DEPTH => way.push((inner, None)),
-            Ok(_) => return Ok(Size::MAX),
-            Err(Errno::EMFILE | Errno::ENFILE) => {
-                return Ok(Size::MAX);
-            }
+            Ok(_) | Err(Errno::EMFILE | Errno::ENFILE) => return Ok(Size::MAX),
             Err(_) => {}
         }
     }

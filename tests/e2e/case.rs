@@ -130,6 +130,15 @@ impl Case {
         path.display().to_string()
     }
 
+    /// A source package NAME-1-1 of a spec, made by the host's rpmbuild.
+    pub(crate) fn source_package(&self, name: &str, spec: &str) -> PathBuf {
+        let spec = self.file(&format!("{name}.spec"), spec.as_bytes());
+        let topdir = self.dir.join("rpmbuild");
+        let define = format!("_topdir {}", topdir.display());
+        host("rpmbuild", &["-bs", &spec, "--define", &define].map(OsStr::new));
+        topdir.join("SRPMS").join(format!("{name}-1-1.src.rpm"))
+    }
+
     /// A spec of the repository, `bad/…` included.
     pub(crate) fn spec(&self, name: &str) -> String {
         self.fixture.base.join("specs").join(format!("{name}.spec")).display().to_string()

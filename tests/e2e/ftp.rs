@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::case::{Case, host};
+use crate::case::Case;
 use crate::fixture::Kind;
 use crate::repository::Python;
 
@@ -36,13 +36,10 @@ fn serve(dir: &Path, old: bool) -> (Python, String) {
 #[test]
 fn a_source_package_of_an_ftp_server() {
     let Some(case) = Case::alone(Kind::own(), "ftp") else { return };
-    let (served, name) = (case.dir.join("served"), "small-1-1.src.rpm");
+    let served = case.dir.join("served");
     fs::create_dir_all(served.join("mine")).unwrap();
     let spec = "Name: small\nVersion: 1\nRelease: 1\nSummary: s\nLicense: MIT\n%description\n.\n";
-    let spec = case.file("small.spec", spec.as_bytes());
-    let topdir = format!("_topdir {}", case.dir.join("rpmbuild").display());
-    host("rpmbuild", &["-bs".as_ref(), spec.as_ref(), "--define".as_ref(), topdir.as_ref()]);
-    let made = case.dir.join("rpmbuild/SRPMS").join(name);
+    let made = case.source_package("small", spec);
     for place in ["with space.src.rpm", "mine/mine.src.rpm"] {
         fs::copy(&made, served.join(place)).unwrap();
     }

@@ -20,13 +20,13 @@ use reach::{Reached, reach};
 pub use remote::{Remote, package_of};
 use run::{Answer, Git, failure};
 
-use super::GitRequest;
 use super::address::Addresses;
 use super::download::Downloads;
+use super::{GitRequest, unusable};
 use crate::buildroot::scratch::{Scratch, Tools};
 use crate::http::redacted;
 use crate::run::StageRun;
-use crate::verdict::{Class, Failure, status};
+use crate::verdict::{Failure, status};
 
 /// The environment of git where no server is asked.
 pub(super) fn environment() -> std::collections::BTreeMap<String, String> {
@@ -87,12 +87,12 @@ impl<'a> Fetching<'a> {
         let remote = Remote::parse(&request.url).ok_or_else(|| {
             let url = redacted(&request.url);
             let message = format!("{url} is not the address of a git repository on a server");
-            self.package(message)
+            unusable(self.stage, message)
         })?;
         let is_good = request.reference.as_deref().is_none_or(crate::task::is_git_ref)
             && request.commit.as_deref().is_none_or(crate::task::is_git_ref);
         if !is_good {
-            return Err(self.package("the ref is no name that git accepts".to_owned()));
+            return Err(unusable(self.stage, "the ref is no name that git accepts".to_owned()));
         }
         if let Some(mirrors) = self.mirrors {
             for problem in prune(mirrors, self.tools, mirror::KEPT) {
@@ -287,14 +287,18 @@ impl<'a> Fetching<'a> {
         for submodule in submodules::submodules(&tree.said, &settings.said) {
             *count += 1;
             if depth == DEEPEST || *count > MOST_SUBMODULES {
-                return Err(self.package("the repository has too many submodules".to_owned()));
+                return Err(unusable(
+                    self.stage,
+                    "the repository has too many submodules".to_owned(),
+                ));
             }
             let path = crate::run::plain(&submodule.path);
             let there = remote.relative(&submodule.url).ok_or_else(|| {
                 let url = crate::run::plain(&redacted(&submodule.url));
-                self.package(format!(
-                    "the submodule {path} is at {url}, which is no server's address"
-                ))
+                unusable(
+                    self.stage,
+                    format!("the submodule {path} is at {url}, which is no server's address"),
+                )
             })?;
             self.stage.note(&format!("submodule {path}: {}", redacted(&there.url)));
             let wanted =
@@ -318,14 +322,6 @@ impl<'a> Fetching<'a> {
     fn unfetched(&self, answer: &Answer, remote: &Remote) -> Failure {
         let what = format!("{} could not be fetched", redacted(&remote.url));
         failure(self.stage, &what, answer, Some(remote))
-    }
-
-    fn package(&self, message: String) -> Failure {
-        let stage = self.stage.stage;
-        Failure {
-            class: Class::Package,
-            ..Failure::infrastructure(stage, status::SOURCE_PACKAGE, message, None)
-        }
     }
 }
 

@@ -45,14 +45,9 @@ pub fn reach(
                 .unwrap_or_else(|| remote.clone())
         }
     };
-    let addresses = rules.of(&remote.host).map_err(|error| {
-        failed(match error.downcast() {
-            Ok(refused) => DownloadError::Refused(*refused),
-            Err(source) => {
-                DownloadError::Transfer { url: crate::http::redacted(&remote.url), source }
-            }
-        })
-    })?;
+    let addresses = rules
+        .of(&remote.host)
+        .map_err(|error| failed(DownloadError::unresolved(&remote.url, error)))?;
     let is_local = addresses.iter().any(|address| {
         address.is_loopback() || crate::fetch::address::inner(*address).is_loopback()
     });

@@ -232,15 +232,9 @@ impl NodeCase {
             "%global debug_package %{{nil}}\nName: {name}\nVersion: 1\nRelease: 1\nSummary: s\n\
              License: MIT\n{more}{files}"
         );
-        let spec = self.case.file(&format!("{name}.spec"), spec.as_bytes());
-        let topdir = self.case.dir.join("rpmbuild");
-        let output = Command::new("rpmbuild")
-            .args(["-bs", &spec, "--define", &format!("_topdir {}", topdir.display())])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
+        let made = self.case.source_package(name, &spec);
         let file = format!("{name}-1-1.src.rpm");
-        fs::copy(topdir.join("SRPMS").join(&file), self.served.join(&file)).unwrap();
+        fs::copy(made, self.served.join(&file)).unwrap();
         format!("{}{file}", self.web.address)
     }
 
