@@ -4,12 +4,14 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::process::Command;
 
+use nix::sched::{CloneFlags, unshare};
 use sandbox::HostFacts;
 
 use crate::harness::{Mode, Run, skip};
 
-in_each_mode! { attempts nested_namespaces host_network filtered_network }
+in_each_mode! { attempts nested_namespaces host_network filtered_network other_addresses }
 
 /// Attempt, result where a range of ids exists, result where one id exists.
 const ATTEMPTS: &[(&str, &str, &str)] = &[
@@ -160,6 +162,46 @@ fn filtered_network(mode: Mode) {
     tcp.set_nonblocking(true).expect("do not wait");
     let came = tcp.accept().map(drop).map_err(|error| error.kind());
     assert_eq!(came, Err(ErrorKind::WouldBlock));
+}
+
+/// A host of two addresses: one of its default route, which pasta copies, and that of a bridge,
+/// which nothing but a rule keeps out of reach.
+fn other_addresses(mode: Mode) {
+    const INTERFACES: &str = "
+        ip link set lo up
+        ip tuntap add up0 mode tap
+        ip address add 192.0.2.2/24 dev up0
+        ip link set up0 up
+        ip route add default via 192.0.2.1
+        ip tuntap add bridge0 mode tap
+        ip address add 203.0.113.1/24 dev bridge0
+        ip link set bridge0 up";
+    let facts = HostFacts::probe().network;
+    if let Some(reason) = facts.unusable() {
+        return skip(&reason);
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root can make interfaces");
+    }
+    // A namespace is that of a thread, and of what it starts.
+    let host = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network of its own");
+        let made = Command::new("sh").args(["-ec", INTERFACES]).status().expect("start sh");
+        assert!(made.success(), "ip of iproute2 did not make the interfaces");
+        let tcp = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("listen");
+        let port = tcp.local_addr().expect("an address").port();
+        let names = ["192.0.2.2", "203.0.113.1"].map(|own| format!("connect:{own}:{port}"));
+        let run = Run::new(mode).option("--net").option("filtered");
+        let seen = run.probe(&["try", &names[0], &names[1]]);
+        let expected = if facts.pasta.is_some() { "ECONNREFUSED" } else { "EACCES" };
+        assert_eq!(seen[names[0].as_str()], expected, "{seen}");
+        assert_eq!(seen[names[1].as_str()], "EACCES", "{seen}");
+        let shared = Run::new(mode).option("--net").option("host").probe(&["try", &names[1]]);
+        assert_eq!(shared[names[1].as_str()], "ok", "what would be reached without a filter");
+    });
+    if let Err(panic) = host.join() {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 /// The address that this host has on its network; without one, that of loopback.

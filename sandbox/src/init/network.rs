@@ -14,7 +14,8 @@ use nix::sys::socket::{self, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, Sock
 use crate::network::Prefix;
 
 /// Makes sending to these addresses fail with EACCES (ip-rule(8), `prohibit`). A rule, not a
-/// route: it comes before all routes, also before those that belong to an interface.
+/// route: it comes before all routes, also before those that belong to an interface; only the
+/// namespace's own addresses come before it.
 pub(super) fn close(prefix: &Prefix) -> nix::Result<()> {
     let mut rule = RuleMessage::default();
     rule.header.family = match prefix.address {

@@ -18,8 +18,7 @@ pub struct NetworkFacts {
     pub slirp4netns: Option<PathBuf>,
     /// Why `/dev/net/tun` cannot be opened; none if it can.
     pub no_tunnel: Option<String>,
-    /// The host's own addresses, without those of loopback interfaces and links;
-    /// looked up where there is no pasta.
+    /// The host's own addresses, without those of loopback interfaces and links.
     pub addresses: Vec<IpAddr>,
     /// Name servers of `/etc/resolv.conf`.
     pub name_servers: Vec<IpAddr>,
@@ -35,11 +34,9 @@ impl NetworkFacts {
         let tunnel = fs::File::options().read(true).write(true).open(root.join("dev/net/tun"));
         let resolver = text("etc/resolv.conf");
         let other = |line: &&str| line.starts_with("search ") || line.starts_with("options ");
-        let pasta = find_program(root, "pasta");
         NetworkFacts {
-            // Only needed without it.
-            addresses: if pasta.is_none() { addresses() } else { Vec::new() },
-            pasta,
+            addresses: addresses(),
+            pasta: find_program(root, "pasta"),
             slirp4netns: find_program(root, "slirp4netns"),
             no_tunnel: tunnel.err().map(|error| error.to_string()),
             name_servers: servers(&resolver),
@@ -64,8 +61,11 @@ impl NetworkFacts {
 
     pub(crate) fn names(&self) -> Names {
         // slirp4netns asks the host's servers itself, pasta the one that it is told.
-        let direct = |address: &&IpAddr| !address.is_loopback() && !is_link_local(address);
-        if self.name_servers.iter().any(|address| direct(&address)) {
+        // What the host answers itself is closed, as its other ports are.
+        let direct = |address: &IpAddr| {
+            !address.is_loopback() && !is_link_local(address) && !self.addresses.contains(address)
+        };
+        if self.name_servers.iter().any(direct) {
             return Names::Reachable;
         }
         let others = self.name_servers.iter().chain(&self.upstream);

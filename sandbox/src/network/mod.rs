@@ -124,6 +124,12 @@ fn filtered(host_ports: &[u16], facts: &NetworkFacts, is_root: bool) -> Result<F
         return Err(reason);
     }
     let mut closed = LINK_LOCAL.to_vec();
+    // Those that pasta copies into the namespace lead back to it, whatever else is said of them:
+    // the table of local addresses is asked first (ip-rule(8)).
+    closed.extend(facts.addresses.iter().map(|address| Prefix {
+        address: *address,
+        length: if address.is_ipv4() { 32 } else { 128 },
+    }));
     if let Some(program) = &facts.pasta {
         let carrier = pasta(program.clone(), host_ports, &facts.names(), is_root);
         return Ok(Filtered { carrier, closed });
@@ -137,11 +143,6 @@ fn filtered(host_ports: &[u16], facts: &NetworkFacts, is_root: bool) -> Result<F
              give; pasta can"
         ));
     }
-    // pasta gives the host's own addresses to the namespace, where they lead back to it.
-    closed.extend(facts.addresses.iter().map(|address| Prefix {
-        address: *address,
-        length: if address.is_ipv4() { 32 } else { 128 },
-    }));
     Ok(Filtered { carrier: slirp4netns(program.clone()), closed })
 }
 

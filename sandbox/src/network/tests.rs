@@ -29,7 +29,6 @@ fn pasta_comes_first_and_opens_nothing() {
     let facts = facts(&["192.0.2.53"], &[]);
     let network = network(&facts, &[]);
     assert_eq!(network.carrier.kind, CarrierKind::Pasta);
-    assert_eq!(network.closed, LINK_LOCAL);
     ends_with(&network.carrier, &["--tcp-ns=none", "--udp-ns=none"]);
     assert_eq!(facts.resolver_configuration(), None);
 }
@@ -50,6 +49,9 @@ fn name_servers_that_only_the_host_reaches() {
     let expected = "nameserver 198.18.0.3\nsearch example.com\n";
     assert_eq!(resolved.resolver_configuration().as_deref(), Some(expected));
 
+    let bridge = facts(&["192.0.2.2"], &[]);
+    assert_eq!(bridge.names(), Names::Forwarded("192.0.2.2".parse().unwrap()));
+
     let cloud = facts(&["169.254.169.254"], &[]);
     assert_eq!(cloud.names(), Names::Forwarded("169.254.169.254".parse().unwrap()));
 
@@ -60,13 +62,16 @@ fn name_servers_that_only_the_host_reaches() {
 }
 
 #[test]
-fn slirp4netns_closes_the_hosts_own_addresses() {
-    let facts = NetworkFacts { pasta: None, ..facts(&["192.0.2.53"], &[]) };
-    let network = network(&facts, &[]);
-    assert_eq!(network.carrier.kind, CarrierKind::Slirp4netns);
-    let own: Vec<_> =
-        network.closed[2..].iter().map(|p| format!("{}/{}", p.address, p.length)).collect();
-    assert_eq!(own, ["192.0.2.2/32", "2001:db8::2/128"]);
+fn the_hosts_own_addresses_are_closed() {
+    let pasta = facts(&["192.0.2.53"], &[]);
+    let slirp = NetworkFacts { pasta: None, ..pasta.clone() };
+    for (facts, carrier) in [(pasta, CarrierKind::Pasta), (slirp, CarrierKind::Slirp4netns)] {
+        let network = network(&facts, &[]);
+        assert_eq!(network.carrier.kind, carrier);
+        let closed: Vec<_> =
+            network.closed.iter().map(|p| format!("{}/{}", p.address, p.length)).collect();
+        assert_eq!(closed, ["169.254.0.0/16", "fe80::/10", "192.0.2.2/32", "2001:db8::2/128"]);
+    }
 }
 
 #[test]
