@@ -4,7 +4,7 @@
 use libseccomp::{ScmpArch, ScmpSyscall};
 use sandbox::seccomp::{Answer, Argument, Decisions, Value, decisions};
 
-use crate::harness::{Mode, Run, own, with};
+use crate::harness::{Mode, Run, with};
 
 /// What `sandbox run` puts together.
 const POLICIES: [&str; 3] = ["calls", "base", "terminal"];
@@ -81,7 +81,7 @@ fn every_refusal() {
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn every_refusal_for_32_bit_programs() {
-    let mode = own();
+    let mode = crate::harness::own();
     // getpid: without it, the kernel was built without the emulation.
     if Run::new(mode).probe(&["syscalls", "i386:20"])["i386:20"] != "ok" {
         eprintln!("not tested: this kernel does not run 32-bit programs");
