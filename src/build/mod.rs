@@ -22,6 +22,7 @@ pub use pipeline::{Input, inspect, run};
 
 use crate::fetch::Provision;
 use crate::resources::{Effective, Resource};
+use crate::run::StageRecord;
 use crate::source::Source;
 
 /// What is to be built, and how.
@@ -44,6 +45,8 @@ pub struct BuildRequest {
     pub reuse_source: bool,
     /// How sources of the spec that are missing may be had, if they may.
     pub provision: Option<Provision>,
+    /// Stages that have run before, for the outcome.
+    pub earlier: Vec<StageRecord>,
 }
 
 impl BuildRequest {

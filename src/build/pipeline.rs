@@ -15,7 +15,7 @@ use crate::buildroot::roots::{self, Root};
 use crate::buildroot::workspace::Workspace;
 use crate::buildroot::{Env, packages};
 use crate::mock_config::MockOptions;
-use crate::run::{Log, ResultDir, StageRun};
+use crate::run::{Log, ResultDir, StageRecord, StageRun};
 use crate::source::{self, Source, SourcePackage};
 use crate::verdict::{Class, Failure, Stage, Verdict, classify_command, status};
 
@@ -42,6 +42,9 @@ pub fn run(
     let clock = std::time::Instant::now();
     let started = jiff::Timestamp::now();
     let mut progress = Progress::default();
+    for record in &request.earlier {
+        env.runner.log_isolation(record.name, &record.isolation);
+    }
     // Its tools take as long as a small stage, and nothing depends on it.
     let store = env.store.path().to_owned();
     let hw_info =
@@ -51,7 +54,7 @@ pub fn run(
         // A full disk shows with the outcome.
         let _ = results.write("hw_info.log", text.as_bytes());
     }
-    let records = env.runner.records();
+    let records: Vec<StageRecord> = earlier(request).chain(env.runner.records()).collect();
     env.runner.logs.bill(&crate::run::bill::table(&records));
     let usage = records.iter().fold(Usage::default(), |sum, record| sum.plus(&record.usage));
     progress.tools.insert("albs-node".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
@@ -88,6 +91,12 @@ pub fn run(
         (failure, Ok(())) => failure,
     };
     (outcome, failure)
+}
+
+/// Stages of before, without samples: their times do not count from the beginning of the build.
+fn earlier(request: &BuildRequest) -> impl Iterator<Item = StageRecord> {
+    let without = |record: &StageRecord| StageRecord { samples: Vec::new(), ..record.clone() };
+    request.earlier.iter().map(without)
 }
 
 fn build(

@@ -321,7 +321,7 @@ impl Build<'_> {
         // What is remarked is no part of the answer.
         spec.stdio.stderr = Stdout::Null;
         let mut output = Vec::new();
-        let outcome = stage.raw(&spec, &mut |bytes| {
+        let outcome = self.asked(stage, &spec, &mut |bytes| {
             output.extend_from_slice(&bytes[..bytes.len().min(MAX_ANSWER - output.len())]);
         })?;
         if output.len() == MAX_ANSWER {

@@ -2,17 +2,16 @@
 
 use std::path::Path;
 
-use sandbox::SandboxSpec;
 use sandbox::spec::Mount;
+use sandbox::{Killer, Outcome, SandboxSpec};
 
 use super::commands;
 use super::pipeline::Build;
 use super::plugins::CCACHE;
-use crate::buildroot::disk::{DiskWatch, Size};
+use crate::buildroot::disk::{self, TooLarge, Written};
 use crate::profile::{ProfileError, ProfileName};
-use crate::resources::Resource;
 use crate::run::{Finished, Log, StageRun};
-use crate::verdict::{Failure, classify_disk, classify_rpmbuild, status};
+use crate::verdict::{Failure, Said, classify_disk, classify_rpmbuild, status};
 
 /// An rpmbuild that failed.
 struct Failed {
@@ -85,32 +84,36 @@ impl Build<'_> {
         log: Log,
         what: &str,
     ) -> Result<Finished, Failure> {
-        let mut watch = None;
-        let limit = self.disk_limit();
-        let finished = stage.sandbox_with(spec, log, |killer| {
-            watch = limit.map(|limit| DiskWatch::start(self.env, self.workspace, limit, killer));
-        });
-        let watched = watch.map(DiskWatch::end).unwrap_or_default();
-        if watched.failed > 0 {
-            let times = watched.failed;
-            stage.note(&format!("what the build writes could not be looked at {times} times"));
-        }
-        let finished = finished?;
-        match watched.too_large.zip(limit) {
-            Some((size, limit)) => {
-                Err(classify_disk(stage.stage, what, size, limit, finished.said()))
-            }
-            None => Ok(finished),
-        }
+        let (finished, beyond) =
+            self.measured(stage, |started| stage.sandbox_with(spec, log, started))?;
+        beyond
+            .map_or(Ok(()), |much| Err(classify_disk(stage.stage, what, much, finished.said())))?;
+        Ok(finished)
     }
 
-    /// What the build may write, if that is limited.
-    fn disk_limit(&self) -> Option<Size> {
-        let resources = &self.request.resources;
-        let (bytes, inodes) =
-            (resources.number(Resource::Disk), resources.number(Resource::Inodes));
-        (bytes.is_some() || inodes.is_some())
-            .then(|| Size { bytes: bytes.unwrap_or(u64::MAX), inodes: inodes.unwrap_or(u64::MAX) })
+    /// As [`Build::watched`], of a command whose output is not for the log.
+    pub(super) fn asked(
+        &self,
+        stage: &StageRun<'_>,
+        spec: &SandboxSpec,
+        output: &mut dyn FnMut(&[u8]),
+    ) -> Result<Outcome, Failure> {
+        let (outcome, beyond) =
+            self.measured(stage, |started| stage.raw_with(spec, started, output))?;
+        beyond.map_or(Ok(()), |much| {
+            Err(classify_disk(stage.stage, "reading the spec", much, Said::default()))
+        })?;
+        Ok(outcome)
+    }
+
+    fn measured<T>(
+        &self,
+        stage: &StageRun<'_>,
+        run: impl FnOnce(&mut dyn FnMut(Killer)) -> Result<T, Failure>,
+    ) -> Result<(T, Option<TooLarge>), Failure> {
+        let written = Written::of(&self.workspace.root());
+        let limit = self.env.context.disk;
+        disk::watched(self.env.tools(), stage, written.as_slice(), limit, run)
     }
 
     /// A sandbox of the build user in the workspace.

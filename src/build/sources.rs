@@ -27,7 +27,7 @@ impl Build<'_> {
         let argv = commands::is_same_source(self.env.options, spec);
         let mut spec = self.build_spec(stage, vec![originals], argv)?;
         spec.timeout_ms = Some(60_000);
-        Ok(stage.raw(&spec, &mut |_| {})?.exit == sandbox::Exit::Exited(0))
+        Ok(self.asked(stage, &spec, &mut |_| {})?.exit == sandbox::Exit::Exited(0))
     }
 
     /// Brings what is missing to where rpmbuild looks.

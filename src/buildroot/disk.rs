@@ -1,20 +1,23 @@
-//! The size of what a build writes. Nothing that works for every user and file system limits a
-//! directory tree, so it is looked at while the build runs, and the build is ended when it has
+//! The size of what a sandbox writes. Nothing that works for every user and file system limits a
+//! directory tree, so it is looked at while the sandbox runs, and that is ended when the tree has
 //! become too large: the free space of the file system every half second, and the tree itself
 //! when so much of that has gone that the limit may be near, or half a minute has passed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sandbox::Killer;
+use sandbox::spec::Root;
 use serde::{Deserialize, Serialize};
 
+use super::maintenance;
 use super::sandboxes::Context;
-use super::workspace::Workspace;
-use super::{Env, maintenance};
+use super::scratch::Tools;
 use crate::helper::Task;
+use crate::run::StageRun;
+use crate::verdict::Failure;
 
 /// Time between looks at the file system.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -59,8 +62,8 @@ impl Size {
         }
     }
 
-    /// What of the limit would be a reason to look closer.
-    fn share(&self, part: u64) -> Size {
+    /// An equal part of it.
+    pub fn share(&self, part: u64) -> Size {
         Size { bytes: self.bytes / part, inodes: self.inodes / part }
     }
 }
@@ -71,9 +74,71 @@ pub fn free_bytes(path: &Path) -> Option<u64> {
     Some(data.blocks_available().saturating_mul(data.fragment_size()))
 }
 
+/// A tree that a sandbox writes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Where it is; the sandbox may make it.
+    pub tree: PathBuf,
+    /// A directory that is there already, on the same file system.
+    pub place: PathBuf,
+    /// Whether what is in it at the beginning does not count.
+    pub has_base: bool,
+}
+
+impl Written {
+    /// What is written to a buildroot; none if that is in memory, with a size of its own.
+    pub fn of(root: &Root) -> Option<Written> {
+        let (tree, has_base) = match root {
+            Root::Directory { path, read_only: false } => (path, true),
+            Root::Overlay { upper, .. } => (upper, false),
+            _ => return None,
+        };
+        let place = tree.parent()?.to_owned();
+        Some(Written { tree: tree.clone(), place, has_base })
+    }
+}
+
+/// A tree that has become too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLarge {
+    /// What was written.
+    pub size: Size,
+    /// What might have been.
+    pub limit: Size,
+}
+
+/// Runs a sandbox that writes to some trees; `run` must hand over what can end it. If each of them
+/// has a limit, the sandbox is ended when one is beyond it. Gives what `run` does, and what was too
+/// much.
+///
+/// # Errors
+///
+/// Those of `run`.
+pub fn watched<T>(
+    tools: Tools<'_>,
+    stage: &StageRun<'_>,
+    trees: &[Written],
+    limit: Option<Size>,
+    run: impl FnOnce(&mut dyn FnMut(Killer)) -> Result<T, Failure>,
+) -> Result<(T, Option<TooLarge>), Failure> {
+    let mut watches = Vec::new();
+    let done = run(&mut |killer| {
+        let watch =
+            |tree: &Written| Some(DiskWatch::start(tools, tree.clone(), limit?, killer.clone()));
+        watches.extend(trees.iter().filter_map(watch));
+    });
+    let seen: Vec<Watched> = watches.into_iter().map(DiskWatch::end).collect();
+    let times: u32 = seen.iter().map(|watched| watched.failed).sum();
+    if times > 0 {
+        stage.note(&format!("what is written could not be looked at {times} times"));
+    }
+    let size = seen.iter().find_map(|watched| watched.too_large);
+    Ok((done?, size.zip(limit).map(|(size, limit)| TooLarge { size, limit })))
+}
+
 /// Watches a tree until it is asked for the result.
 #[derive(Debug)]
-pub struct DiskWatch {
+struct DiskWatch {
     stop: Sender<()>,
     thread: JoinHandle<Watched>,
 }
@@ -92,7 +157,7 @@ struct Look {
 impl Look {
     /// Whether it is time for another, with so much in use now, and so long after it.
     ///
-    /// Looks of less than a second take at most a twentieth of the time as long as the build cannot
+    /// Looks of less than a second take at most a twentieth of the time as long as the tree cannot
     /// be beyond its limit, and a third if it can.
     fn is_old(&self, used: &Size, elapsed: Duration, limit: &Size) -> bool {
         let may_be_beyond = used.less(&self.used).exceeds(&limit.less(&self.size));
@@ -118,25 +183,22 @@ impl Look {
 
 /// What was seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Watched {
-    /// The size of the tree, if it was the reason to end the build.
-    pub too_large: Option<Size>,
+struct Watched {
+    /// The size of the tree, if it was the reason to end the sandbox.
+    too_large: Option<Size>,
     /// How often the tree could not be looked at.
-    pub failed: u32,
+    failed: u32,
 }
 
 impl DiskWatch {
-    /// Watches what the build writes to the workspace, and kills its sandbox when that exceeds
-    /// `limit`.
-    pub fn start(env: &Env<'_>, workspace: &Workspace, limit: Size, killer: Killer) -> DiskWatch {
-        let (tree, is_copy) = (workspace.written(), workspace.is_copy());
-        let (context, program) = (env.context.clone(), env.program.clone());
-        // The tree itself is made by the first sandbox.
-        let place = workspace.path().to_owned();
+    /// Watches what is written to a tree, and kills the sandbox when that exceeds `limit`.
+    fn start(tools: Tools<'_>, written: Written, limit: Size, killer: Killer) -> DiskWatch {
+        let Written { tree, place, has_base } = written;
+        let (context, program) = (tools.context.clone(), tools.program.to_owned());
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
             let used_before = used(&place);
-            let before = match is_copy {
+            let before = match has_base {
                 true => measure(&context, &program, &tree, Size::MAX).unwrap_or_default(),
                 false => Size::default(),
             };
@@ -174,7 +236,7 @@ impl DiskWatch {
     }
 
     /// Ends the watch.
-    pub fn end(self) -> Watched {
+    fn end(self) -> Watched {
         drop(self.stop);
         self.thread.join().unwrap_or_default()
     }

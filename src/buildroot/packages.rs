@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use sandbox::SandboxSpec;
 use sandbox::spec::{Network, Root};
 
-use super::disk::free_bytes;
+use super::disk::{self, Written, free_bytes};
 use super::sandboxes::PackageManagerInputs;
 use super::store::{Lock, LockKind, Store};
 use super::tools::Tools;
@@ -14,7 +14,8 @@ use super::{Env, dnf, share};
 use crate::profile::ProfileName;
 use crate::run::{Lines, Log, Running, StageRun};
 use crate::verdict::{
-    Class, Failure, classify_command, classify_package_manager, on_full_disk, status,
+    Class, Failure, Stage, classify_command, classify_disk, classify_package_manager, on_full_disk,
+    status,
 };
 
 /// Bytes of an answer that are kept; a list of ten thousand packages is smaller.
@@ -136,7 +137,16 @@ fn carry_out(
     let mut spec = manager_spec(env, stage, request, argv)?;
     spec.timeout_ms = dnf::timeout_ms(env.options);
     let limits = spec.limits.clone();
-    let finished = stage.sandbox(&spec, Log::Root)?;
+    // A new buildroot is not the build's alone.
+    let limit = env.context.disk.filter(|_| stage.stage != Stage::Bootstrap);
+    let written = Written::of(&request.root);
+    let (finished, beyond) =
+        disk::watched(env.tools(), stage, written.as_slice(), limit, |started| {
+            stage.sandbox_with(&spec, Log::Root, started)
+        })?;
+    if let Some(much) = beyond {
+        return Err(classify_disk(stage.stage, request.what, much, finished.said()));
+    }
     let failure = classify_package_manager(
         stage.stage,
         request.what,

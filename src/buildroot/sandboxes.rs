@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use sandbox::spec::{Limits, Mount, Namespaces, Network, Root, Stdio, User};
 use sandbox::{HostFacts, IdMapping, SandboxSpec};
 
+use super::disk::Size;
 use super::tools::Programs;
 use super::view::View;
 use crate::profile::{Profile, ProfileError, ProfileName, ProfileUser};
@@ -31,6 +32,8 @@ pub struct Context {
     pub build_user: User,
     /// Limits on every stage.
     pub limits: Limits,
+    /// What a sandbox may write to its tree, if that is limited.
+    pub disk: Option<Size>,
     /// Host name inside.
     pub hostname: String,
     /// What builds and shells see besides the buildroot.

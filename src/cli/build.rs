@@ -67,9 +67,9 @@ fn one(
     // An outcome of an earlier build must not be taken for that of this one.
     results.remove(build::outcome::FILE).map_err(unusable)?;
     let logs = Logs::create(&results, request.resources.number(Resource::Log)).map_err(unusable)?;
-    let limits = request.resources.limits();
-    let runner = setup.runner(&limits, cancel.clone(), sink(&args.common), logs);
-    let (outcome, failure) = build::run(&setup.env(&runner, &limits), request, &results);
+    let resources = &request.resources;
+    let runner = setup.runner(&resources.limits(), cancel.clone(), sink(&args.common), logs);
+    let (outcome, failure) = build::run(&setup.env(&runner, Some(resources)), request, &results);
     // With it, the logs are closed.
     drop(runner);
     let compressed = setup.options.plugins.compress_logs;
@@ -127,7 +127,7 @@ fn print_plan(setup: &Setup, request: &BuildRequest) -> Result<(), CliError> {
         Logs::none(),
     );
     let plan =
-        build::plan::plan(&setup.env(&runner, &request.resources.limits()), request, &input.spec)
+        build::plan::plan(&setup.env(&runner, Some(&request.resources)), request, &input.spec)
             .map_err(|error| CliError::new(status::GENERIC, error, None))?;
     let text = serde_json::to_string_pretty(&plan)
         .map_err(|error| CliError::new(status::GENERIC, error, None))?;
@@ -189,6 +189,7 @@ fn request(
         network: setup.options.has_network(),
         reuse_source: false,
         provision: None,
+        earlier: Vec::new(),
         only_source: args.only_source,
     })
 }

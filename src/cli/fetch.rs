@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use sandbox::spec::Limits;
-
 use super::args;
 use super::error::CliError;
 use super::output::{print, sink_of};
 use super::setup::{StoreUse, host_with_groups, maintenance_context, own_program, store_of};
 use super::signals;
 use crate::buildroot::remove;
+use crate::buildroot::sandboxes::Context;
 use crate::buildroot::scratch::Tools;
 use crate::fetch::{FetchRequest, GitRequest, Places, Wanted, package_of};
+use crate::resources::{HostSize, Policy, effective};
 use crate::run::{Cancel, Logs, Runner};
 use crate::source::Source;
 use crate::verdict::status;
@@ -33,7 +33,12 @@ pub(super) fn run(args: &args::Fetch) -> Result<u8, CliError> {
     let cancel = Cancel::default();
     let _signals = signals::cancel(cancel.clone());
     let sink = sink_of(args.quiet, false, false);
-    let runner = Runner::new(host, &Limits::default(), cancel, sink, Logs::none());
+    let resources = Policy::load(&args.resources)
+        .and_then(|policy| effective(&policy, &HostSize::probe(1, store.path()), None, None, &[]))
+        .map_err(|error| CliError::new(status::CONFIG, error, None))?;
+    let (limits, disk) = (resources.limits(), resources.disk());
+    let runner = Runner::new(host, &limits, cancel, sink, Logs::none());
+    let context = Context { limits, disk, ..context };
     let tools = Tools { context: &context, program: &program, store: &store };
     let request = FetchRequest {
         wanted: wanted(args),

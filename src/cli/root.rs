@@ -133,7 +133,7 @@ fn with_root<T>(
     let cancel = Cancel::default();
     let signals = signals::cancel(cancel.clone());
     let runner = setup.runner(&Limits::default(), cancel, sink(common), Logs::none());
-    let env = setup.env(&runner, &Limits::default());
+    let env = setup.env(&runner, None);
     let root =
         runner.stage(Stage::Bootstrap, "chroot init", |stage| root_of_session(&env, stage))?;
     work(&env, signals, &root)

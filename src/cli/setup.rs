@@ -21,6 +21,7 @@ use crate::helper::program;
 use crate::mock_config::{
     ConfigError, ErrorKind, HostView, LoadRequest, LoadedConfig, MockOptions,
 };
+use crate::resources::Effective;
 use crate::run::{Cancel, Logs, Runner, Sink};
 use crate::verdict::status;
 
@@ -117,6 +118,7 @@ impl Setup {
                 gid: options.chrootgid.filter(|gid| *gid > 0).unwrap_or(BUILD_USER.gid),
             },
             limits: Limits::default(),
+            disk: None,
             hostname: options.hostname.clone().unwrap_or_else(|| "localhost".to_owned()),
             view,
             tools: HostTools::probe(),
@@ -156,9 +158,9 @@ impl Setup {
         &self.store
     }
 
-    /// What trees of mapped ids are worked on with.
-    pub(super) fn tools(&self) -> Tools<'_> {
-        Tools { context: &self.context, program: &self.program, store: &self.store }
+    /// What trees of mapped ids are worked on with, within the limits of a context.
+    pub(super) fn tools<'a>(&'a self, context: &'a Context) -> Tools<'a> {
+        Tools { context, program: &self.program, store: &self.store }
     }
 
     /// What runs sandboxes; together they have these limits.
@@ -166,12 +168,19 @@ impl Setup {
         Runner::new(self.context.host.clone(), limits, cancel, sink, logs)
     }
 
-    /// What works on buildroots, with these limits on each stage.
-    pub(super) fn env<'a>(&'a self, runner: &'a Runner, limits: &Limits) -> Env<'a> {
+    /// What sandboxes have in common, with limits.
+    pub(super) fn limited(&self, resources: &Effective) -> Context {
+        let (limits, disk) = (resources.limits(), resources.disk());
+        Context { limits, disk, ..self.context.clone() }
+    }
+
+    /// What works on buildroots, with the limits of `resources`, if there are some, on each stage.
+    pub(super) fn env<'a>(&'a self, runner: &'a Runner, resources: Option<&Effective>) -> Env<'a> {
+        let context = resources.map_or_else(|| self.context.clone(), |some| self.limited(some));
         let env = |options: &'a MockOptions, key: &str, bootstrap| Env {
             runner,
             store: &self.store,
-            context: Context { limits: limits.clone(), ..self.context.clone() },
+            context: context.clone(),
             options,
             host_manager: self.host_manager.clone(),
             bootstrap,
@@ -193,6 +202,7 @@ pub(super) fn maintenance_context(host: HostFacts) -> Context {
         host,
         build_user: User::ROOT,
         limits: Limits::default(),
+        disk: None,
         hostname: "localhost".to_owned(),
         view: View::default(),
         tools: HostTools::probe(),

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use sandbox::spec::Limits;
 
 use super::args::{Common, ConfigSource, StoreArgs, Work};
 use super::error::CliError;
@@ -129,10 +128,17 @@ fn work(
     let sink = sink(directory, times.clone());
 
     let request = fetch_request(task, settings, setup.options.plugins.rpmautospec.is_some());
+    let limits = |error| CliError::new(status::CONFIG, error, None);
+    let mut policy = Policy::load(&settings.policies.join("resources.toml")).map_err(limits)?;
+    policy.put_first(settings.amounts().into_iter().collect());
+    let size = HostSize::probe(settings.slots, setup.store().path());
+    // What is fetched says which class it has.
+    let before = effective(&policy, &size, None, None, &[]).map_err(limits)?;
+    let limited = setup.limited(&before);
     // Its logs are the story alone; those of the build come later.
-    let fetching = setup.runner(&Limits::default(), cancel.clone(), sink.clone(), Logs::none());
+    let fetching = setup.runner(&before.limits(), cancel.clone(), sink.clone(), Logs::none());
     let sources = directory.join("sources");
-    let fetched = match fetch::fetch(&fetching, setup.tools(), &request, &sources) {
+    let fetched = match fetch::fetch(&fetching, setup.tools(&limited), &request, &sources) {
         Ok(fetched) => fetched,
         Err(failure) => return Ok(Ended { failure: Some(failure), outcome: None, commit: None }),
     };
@@ -146,10 +152,6 @@ fn work(
         repository: Some(repository),
     });
     let package = build::inspect(&fetched.source).ok().map(|input| input.package);
-    let limits = |error| CliError::new(status::CONFIG, error, None);
-    let mut policy = Policy::load(&settings.policies.join("resources.toml")).map_err(limits)?;
-    policy.put_first(settings.amounts().into_iter().collect());
-    let size = HostSize::probe(settings.slots, setup.store().path());
     let asked = setup.options.rpmbuild_timeout;
     let resources = resources(&policy, &size, package.as_deref(), asked).map_err(limits)?;
     let request = BuildRequest {
@@ -161,12 +163,15 @@ fn work(
         network: setup.options.has_network(),
         only_source: task.arch == "src",
         resources,
+        earlier: fetching.records(),
     };
     let logs = Logs::create(&results, request.resources.number(Resource::Log))
         .map_err(|error| broken(format!("cannot use {}: {error}", resultdir.display())))?;
-    let limits = request.resources.limits();
-    let runner = setup.runner(&limits, cancel, sink, logs);
-    let (outcome, failure) = build::run(&setup.env(&runner, &limits), &request, &results);
+    // Its control group holds what is that of a build.
+    drop(fetching);
+    let resources = &request.resources;
+    let runner = setup.runner(&resources.limits(), cancel, sink, logs);
+    let (outcome, failure) = build::run(&setup.env(&runner, Some(resources)), &request, &results);
     drop(runner);
     tidy::start_if_due(setup.store(), &settings.policies.join("store.toml"));
     Ok(Ended { failure, outcome: Some(outcome), commit })

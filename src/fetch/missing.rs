@@ -2,6 +2,7 @@
 //! if that is allowed; `Source0` made of the repository itself.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -117,12 +118,19 @@ fn pack(
         .context
         .fetch(&trees, &environment, Some(Network::None), argv)
         .map_err(|error| failed("git archive could not be planned".into(), Some(error.into())))?;
+    spec.timeout_ms = Some(super::git::LONGEST_MS);
     spec.stdio.stderr = sandbox::spec::Stdout::Null;
+    let most = tools.context.disk.map_or(u64::MAX, |disk| disk.bytes);
     let mut output = fs::File::create(place)
         .map_err(|error| failed(format!("cannot write {}", place.display()), Some(error.into())))?;
-    let (outcome, written) = stage.received(&spec, |reader| std::io::copy(reader, &mut output))?;
+    let (outcome, written) =
+        stage.received(&spec, |reader| std::io::copy(&mut reader.take(most), &mut output))?;
     let bytes = written
         .map_err(|error| failed(format!("cannot write {}", place.display()), Some(error.into())))?;
+    if bytes == most {
+        let message = format!("{} would have more bytes than {most}, the limit", file.name());
+        return Err(Failure { class: Class::Resource, ..failed(message, None) });
+    }
     if !outcome.exit.success() {
         let message =
             format!("the repository could not be packed as {}: {}", file.name(), outcome.exit);

@@ -7,6 +7,7 @@ use sandbox::spec::{IoLimits, Limit, Limits};
 use serde::Serialize;
 
 use super::{Class, Policy, Resource, ResourceError, Unit};
+use crate::buildroot::disk::Size;
 use crate::profile::Permission;
 
 /// What shares are shares of.
@@ -243,6 +244,13 @@ impl Effective {
                 write_bytes: limit(Resource::IoWrite),
             },
         }
+    }
+
+    /// The part that is for what a build writes, if there is one.
+    pub fn disk(&self) -> Option<Size> {
+        let (bytes, inodes) = (self.number(Resource::Disk), self.number(Resource::Inodes));
+        (bytes.is_some() || inodes.is_some())
+            .then(|| Size { bytes: bytes.unwrap_or(u64::MAX), inodes: inodes.unwrap_or(u64::MAX) })
     }
 
     /// The part that each process has for itself, by setrlimit(2) name.

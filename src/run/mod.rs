@@ -177,7 +177,7 @@ impl Runner {
     }
 
     /// Layers that were not fully enforced are told in the log, not only in the outcome.
-    fn log_isolation(&self, stage: Stage, isolation: &BTreeMap<Layer, Enforcement>) {
+    pub fn log_isolation(&self, stage: Stage, isolation: &BTreeMap<Layer, Enforcement>) {
         for (layer, enforcement) in isolation {
             let (how, reason) = match enforcement {
                 Enforcement::Full => continue,
@@ -242,6 +242,20 @@ impl StageRun<'_> {
         output: &mut dyn FnMut(&[u8]),
     ) -> Result<Outcome, Failure> {
         self.run(spec, |_| {}, output)
+    }
+
+    /// As [`StageRun::raw`]; `started` gets what can end the sandbox.
+    ///
+    /// # Errors
+    ///
+    /// As [`StageRun::sandbox`].
+    pub fn raw_with(
+        &self,
+        spec: &SandboxSpec,
+        started: impl FnOnce(Killer),
+        output: &mut dyn FnMut(&[u8]),
+    ) -> Result<Outcome, Failure> {
+        self.run(spec, started, output)
     }
 
     /// Runs a sandbox and hands over what it says to `receive`, which reads from a pipe meanwhile.

@@ -8,7 +8,7 @@ use super::patterns::{
     CONFLICT, DISK_FULL, DISK_FULL_HINT, NO_PACKAGE, NO_REPOSITORY, NOT_FOR_THIS, NOT_TRUSTED,
 };
 use super::{Class, Failure, Stage, offline, status};
-use crate::buildroot::disk::Size;
+use crate::buildroot::disk::TooLarge;
 use crate::run::bill::size as bytes;
 
 /// How any command failed, as far as that does not depend on what it was; none if it ended by
@@ -90,7 +90,7 @@ fn classify_in(
         Exit::Exited(_) | Exit::Signaled(_) if outcome.usage.pids_refused > 0 => Some(Failure {
             hint: limits
                 .pids
-                .map(|limit| format!("raise the limit: --pids {}", limit.value.saturating_mul(2))),
+                .map(|limit| raise(stage, "pids", limit.value.saturating_mul(2).to_string())),
             ..failure(
                 Class::Resource,
                 exit_of(stage),
@@ -136,10 +136,20 @@ fn memory(stage: Stage, what: &str, place: &str, outcome: &Outcome, limits: &Lim
         section: None,
         message,
         evidence: Vec::new(),
-        hint: (limit > 0).then(|| format!("try --memory {}M", mib(limit) * 2)),
+        hint: (limit > 0).then(|| raise(stage, "memory", format!("{}M", mib(limit) * 2))),
         status: exit_of(stage),
         retryable: false,
         source: None,
+    }
+}
+
+/// What raises a limit. Sources are got before a package has a class, and by the node.
+fn raise(stage: Stage, limit: &str, amount: String) -> String {
+    match stage {
+        Stage::Fetch => {
+            format!("raise {limit} of class.default to {amount} in the host's resources.toml")
+        }
+        _ => format!("try --{limit} {amount}"),
     }
 }
 
@@ -316,15 +326,17 @@ pub fn classify_rpmbuild(
 }
 
 /// What a build that was ended for what it wrote says of it.
-pub fn classify_disk(stage: Stage, what: &str, size: Size, limit: Size, said: Said<'_>) -> Failure {
+pub fn classify_disk(stage: Stage, what: &str, much: TooLarge, said: Said<'_>) -> Failure {
+    let TooLarge { size, limit } = much;
     let place = said.section.map_or_else(String::new, |section| format!(" in {section}"));
     let (message, hint) = if size.bytes > limit.bytes {
         let (is, most) = (bytes(size.bytes), bytes(limit.bytes));
-        let hint = format!("try --disk {}M", (limit.bytes >> 20).saturating_mul(2).max(1));
+        let more = (limit.bytes >> 20).saturating_mul(2).max(1);
+        let hint = raise(stage, "disk", format!("{more}M"));
         (format!("{what} hit the disk limit of {most}{place}: it has written {is}"), hint)
     } else {
         let (is, most) = (size.inodes, limit.inodes);
-        let hint = format!("try --inodes {}", most.saturating_mul(2));
+        let hint = raise(stage, "inodes", most.saturating_mul(2).to_string());
         (format!("{what} hit the limit of {most} files{place}: it has made {is}"), hint)
     };
     Failure {

@@ -89,7 +89,7 @@ fn a_fork_bomb_meets_the_limit() {
     let Some(case) = Case::shared(Kind::Root, "fork-bomb") else { return };
     let run = case.build("bad/fork-bomb", &["--pids", "60", "--timeout", "60"]);
     run.fails(10, "rpmbuild -bb reached the limit of 60 processes in %build");
-    run.tells("hint: raise the limit: --pids 120");
+    run.tells("hint: try --pids 120");
     let outcome = case.outcome("result");
     verdict(&outcome, "rpmbuild", "resource");
     assert!(outcome["usage"]["pids_refused"].as_u64().unwrap() > 0);

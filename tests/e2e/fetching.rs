@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use crate::case::{Case, Run};
 use crate::fixture::Kind;
@@ -311,6 +312,37 @@ fn nothing_of_a_repository_is_executed() {
     fetch(&case, &server.url("git/hello.git"), "to", &["--history"]).succeeds();
     assert!(read(&case, "to/tree/big").starts_with("version "));
     assert!(!marker.exists());
+}
+
+/// A tree of trees that are all the same: few objects, a million files.
+#[test]
+fn what_git_writes_is_limited() {
+    const BOMB: &str = "
+        entry=\"100644 blob $(git hash-object -w --stdin < /dev/null)\"
+        for level in 1 2 3 4 5 6; do
+            tree=$(for i in 0 1 2 3 4 5 6 7 8 9; do printf '%s\t%s\n' \"$entry\" $i; done | git mktree)
+            entry=\"040000 tree $tree\"
+        done
+        export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a
+        git update-ref refs/heads/bomb $(git commit-tree -m bomb $tree)";
+    let policy = "[class.default]\nwhy = \"A test.\"\nlimits = { inodes = \"4000\" }\n";
+    for kind in Kind::possible(&[Kind::Root, Kind::Subids]) {
+        let Some((case, server)) = served(kind, "fetch-bomb") else { return };
+        let repository = server.repository("hello");
+        repository.commit(&[("hello.spec", SPEC)]);
+        let made = Command::new("sh").args(["-ec", BOMB]).current_dir(&repository.work).status();
+        assert!(made.unwrap().success());
+        repository.push();
+        let resources = case.file("resources.toml", policy.as_bytes());
+        let url = server.url("git/hello.git");
+        let fetch =
+            |branch| fetch(&case, &url, "to", &["--ref", branch, "--resources", &resources]);
+        fetch("main").succeeds();
+        // Half of the limit, since it would be copied.
+        let run = fetch("bomb");
+        run.is_refused("git hit the limit of 2000 files: it has made");
+        run.tells("hint: raise inodes of class.default to 4000 in the host's resources.toml");
+    }
 }
 
 #[test]

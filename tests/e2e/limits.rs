@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::case::Case;
 use crate::fixture::{Kind, skip_here};
+use crate::repository::{Repository, section};
 
 fn spec(case: &Case, build: &str) -> String {
     let text = format!(
@@ -149,6 +150,43 @@ while test $i -lt 400; do head -c 1M /dev/urandom > hidden/$i; i=$((i + 1)); don
         run.fails(10, "rpmbuild -bb hit the limit of 2000 files in %build: it has made");
         assert_eq!(case.outcome("result")["verdict"]["class"], "resource");
         case.nothing_left();
+    }
+}
+
+/// Scriptlets run in the package manager's sandbox, and macros when a spec is merely read.
+#[test]
+fn what_else_writes_is_limited() {
+    let fill = "i=0; while test $i -lt 400; do head -c 1M /dev/urandom > $place/$i; i=$((i + 1)); done; sleep 60";
+    for kind in Kind::possible(&[Kind::Root, Kind::NoSubids]) {
+        let Some(case) = Case::alone(kind, "filling") else { return };
+        let repository = Repository::new(&case, "filling");
+        let package = format!(
+            "Name: filling\nVersion: 1\nRelease: 1\nSummary: s\nLicense: MIT\nBuildArch: noarch\n\
+             %description\n.\n%post\nplace=/var/lib\n{fill}\n%files\n"
+        );
+        repository.add_spec("filling", &package);
+        repository.publish();
+        let config = case.config_plus("filling", &section(&repository.baseurl(), "gpgcheck=0"));
+        let empty = case.fixture.base.join("empty").display().to_string();
+        let result = case.result("result").display().to_string();
+        let build = |tags: &str| {
+            let text = format!(
+                "{tags}\nName: limited\nVersion: 1\nRelease: 1\nSummary: s\nLicense: MIT\n\
+                 BuildArch: noarch\n%description\n.\n%files\n"
+            );
+            let spec = case.file("limited.spec", text.as_bytes());
+            let args = ["build", "-r", &config, "--spec", &spec, "--sources", &empty];
+            let run = case.run(&[&args[..], &["--resultdir", &result, "--disk", "100M"]].concat());
+            case.nothing_left();
+            assert_eq!(case.outcome("result")["verdict"]["class"], "resource");
+            run
+        };
+        build("BuildRequires: filling").fails(
+            30,
+            "installing build dependencies hit the disk limit of 100 MiB: it has written",
+        );
+        let reads = format!("%global x %(place=/var/tmp; {fill})");
+        build(&reads).fails(10, "hit the disk limit of 100 MiB: it has written");
     }
 }
 

@@ -62,8 +62,8 @@ impl Build<'_> {
         let mut sandbox = self.build_spec(stage, Vec::new(), argv)?;
         sandbox.cwd = format!("{top}/SOURCES").into();
         sandbox.timeout_ms = Some(600_000);
-        let finished = stage.sandbox(&sandbox, Log::Build)?;
         let what = "rpmautospec";
+        let finished = self.watched(stage, &sandbox, Log::Build, what)?;
         if let Some(failure) =
             classify_command(stage.stage, what, &finished.outcome, &sandbox.limits)
         {

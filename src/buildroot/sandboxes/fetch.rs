@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sandbox::SandboxSpec;
-use sandbox::spec::{Limits, Network, Root};
+use sandbox::spec::{Network, Root};
 
 use super::{Context, bind, file, tools_system};
 use crate::profile::{ProfileError, ProfileName};
@@ -35,7 +35,6 @@ impl Context {
         let mut spec =
             self.spec("fetch", &profile, Root::Empty { size_bytes: 64 << 20 }, mounts, argv);
         spec.environment = environment.clone();
-        spec.limits = Limits::default();
         spec.rlimits.insert("FSIZE".to_owned(), FILE_SIZE);
         spec.network = network.unwrap_or(profile.network);
         self.name_servers(&mut spec);

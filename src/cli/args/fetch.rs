@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 use ipnet::IpNet;
 
 use super::StoreArgs;
+use crate::resources::HOST_POLICY;
 
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct Fetch {
@@ -37,6 +38,9 @@ pub(in crate::cli) struct Fetch {
     /// Get what pointers of git LFS point to.
     #[arg(long)]
     pub(in crate::cli) lfs: bool,
+    /// Classes of this host, over those of the program; git has the limits of `default`.
+    #[arg(long, value_name = "FILE", default_value = HOST_POLICY)]
+    pub(in crate::cli) resources: PathBuf,
     #[command(flatten)]
     pub(in crate::cli) store: StoreArgs,
     /// Show errors only.

@@ -18,6 +18,7 @@ use mirror::Mirror;
 pub(super) use mirror::prune;
 use reach::{Reached, reach};
 pub use remote::{Remote, package_of};
+pub(super) use run::LONGEST_MS;
 use run::{Answer, Git, failure};
 
 use super::address::Addresses;

@@ -8,13 +8,14 @@ use sandbox::spec::Network;
 use super::commands;
 use super::reach::Reached;
 use super::remote::Remote;
+use crate::buildroot::disk::{self, Written};
 use crate::buildroot::scratch::Tools;
 use crate::http::redacted;
 use crate::run::{StageRun, plain};
-use crate::verdict::{Class, Failure, status};
+use crate::verdict::{Class, Failure, Said, classify_command, classify_disk, status};
 
 /// Longest time of one command, in milliseconds.
-const LONGEST_MS: u64 = 3_600_000;
+pub const LONGEST_MS: u64 = 3_600_000;
 /// Times that a server that is away is asked.
 const TRIES: u32 = 4;
 /// Bytes of what a command prints that are kept.
@@ -140,10 +141,19 @@ impl Git<'_> {
             })?;
         spec.timeout_ms = Some(LONGEST_MS);
         let mut said = Vec::new();
-        let outcome = self.stage.raw(&spec, &mut |bytes| {
+        let mut keep = |bytes: &[u8]| {
             let room = MOST_SAID - said.len();
             said.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        })?;
+        };
+        // What comes is copied once more.
+        let limit = context.disk.map(|disk| disk.share(2));
+        let (outcome, beyond) =
+            disk::watched(self.tools, self.stage, &self.written(), limit, |started| {
+                self.stage.raw_with(&spec, started, &mut keep)
+            })?;
+        if let Some(much) = beyond {
+            return Err(classify_disk(self.stage.stage, "git", much, Said::default()));
+        }
         if let sandbox::Exit::CouldNotStart(error) = &outcome.exit {
             let message = format!("git could not be started: {error}");
             let hint =
@@ -153,7 +163,23 @@ impl Git<'_> {
                 Failure::infrastructure(stage, status::ISOLATION, message, None).with_hint(hint)
             );
         }
+        // git's own end by a signal is what the server has sent.
+        let failure = classify_command(self.stage.stage, "git", &outcome, &spec.limits);
+        if let Some(failure) = failure.filter(|failure| failure.class != Class::Infrastructure) {
+            return Err(failure);
+        }
         Ok(Answer { success: outcome.exit.success(), said })
+    }
+
+    /// The trees that a command may write to.
+    fn written(&self) -> Vec<Written> {
+        let writable = self.trees.iter().filter(|(.., read_only)| !read_only);
+        let written = |(tree, ..): &(PathBuf, PathBuf, bool)| Written {
+            tree: tree.clone(),
+            place: tree.clone(),
+            has_base: false,
+        };
+        writable.map(written).collect()
     }
 }
 

@@ -107,6 +107,8 @@ fn a_repository_with_sources_from_everywhere() {
     for stage in ["git_checkout", "sources_unpack", "build_srpm"] {
         assert!(source["stats"][stage]["delta"].is_string(), "{stage}: {source:#}");
     }
+    let bill = node.text(&source, "mock_build.");
+    assert!(bill.contains("fetch "), "{bill}");
     let story = node.text(&source, "albs.");
     for line in [
         &format!("commit {commit} of main"),
