@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use classify::{
     Said, classify_command, classify_disk, classify_helper, classify_package_manager,
-    classify_rpmbuild, on_full_disk,
+    classify_rpmbuild, classify_share, on_full_disk,
 };
 
 /// The stages of a build, in their order.

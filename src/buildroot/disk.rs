@@ -63,9 +63,19 @@ impl Size {
     }
 
     /// An equal part of it.
-    pub fn share(&self, part: u64) -> Size {
+    fn share(&self, part: u64) -> Size {
         Size { bytes: self.bytes / part, inodes: self.inodes / part }
     }
+}
+
+/// Half of what is free on the file system of a path: what dnf and git may write. What builds may is
+/// said of their package, but dependencies are for others, too, and sources come before all.
+pub fn half_of_free(path: &Path) -> Size {
+    let Ok(data) = nix::sys::statvfs::statvfs(path) else { return Size::MAX };
+    let bytes = data.blocks_available().saturating_mul(data.fragment_size());
+    // btrfs has as many as fit.
+    let inodes = if data.files() == 0 { u64::MAX } else { data.files_available() };
+    Size { bytes: bytes / 2, inodes: inodes / 2 }
 }
 
 /// Bytes that are free for ordinary users on the file system of a path.
@@ -198,10 +208,12 @@ impl DiskWatch {
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
             let used_before = used(&place);
-            let before = match has_base {
-                true => measure(&context, &program, &tree, Size::MAX).unwrap_or_default(),
-                false => Size::default(),
+            let before = match has_base && tree.exists() {
+                true => measure(&context, &program, &tree, Size::MAX),
+                false => Some(Size::default()),
             };
+            // All of it would be taken for what was written.
+            let Some(before) = before else { return Watched { too_large: None, failed: 1 } };
             let limit = limit.and(&before);
             let mut last = Look { size: before, used: used_before, took: Duration::ZERO };
             let (mut looked, mut failed) = (Instant::now(), 0);

@@ -14,7 +14,7 @@ use super::{Env, dnf, share};
 use crate::profile::ProfileName;
 use crate::run::{Lines, Log, Running, StageRun};
 use crate::verdict::{
-    Class, Failure, Stage, classify_command, classify_disk, classify_package_manager, on_full_disk,
+    Class, Failure, classify_command, classify_package_manager, classify_share, on_full_disk,
     status,
 };
 
@@ -137,15 +137,13 @@ fn carry_out(
     let mut spec = manager_spec(env, stage, request, argv)?;
     spec.timeout_ms = dnf::timeout_ms(env.options);
     let limits = spec.limits.clone();
-    // A new buildroot is not the build's alone.
-    let limit = env.context.disk.filter(|_| stage.stage != Stage::Bootstrap);
-    let written = Written::of(&request.root);
-    let (finished, beyond) =
-        disk::watched(env.tools(), stage, written.as_slice(), limit, |started| {
-            stage.sandbox_with(&spec, Log::Root, started)
-        })?;
+    let written = written(env, request);
+    let limit = disk::half_of_free(env.store.path());
+    let (finished, beyond) = disk::watched(env.tools(), stage, &written, Some(limit), |started| {
+        stage.sandbox_with(&spec, Log::Root, started)
+    })?;
     if let Some(much) = beyond {
-        return Err(classify_disk(stage.stage, request.what, much, finished.said()));
+        return Err(classify_share(stage.stage, request.what, much, &finished.tail));
     }
     let failure = classify_package_manager(
         stage.stage,
@@ -159,6 +157,15 @@ fn carry_out(
         Some(failure) if is_full(env.store) => Err(on_full_disk(failure)),
         Some(failure) => Err(failure),
     }
+}
+
+/// The trees that scriptlets can write to.
+fn written(env: &Env<'_>, request: &Request<'_>) -> Vec<Written> {
+    let cache = env.options.plugins.package_cache_days.and_then(|_| env.store.cache(&env.key).ok());
+    let cache = cache.map(|tree| Written { place: tree.clone(), tree, has_base: true });
+    // One of several in a build has less left, of which what came before is no part.
+    let root = Written::of(&request.root).map(|root| Written { has_base: true, ..root });
+    root.into_iter().chain(cache).collect()
 }
 
 /// Whether hardly anything is free where the store is.

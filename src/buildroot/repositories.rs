@@ -40,25 +40,42 @@ pub fn visible_paths(options: &MockOptions) -> Vec<PathBuf> {
 /// TCP ports of this host's loopback interface at which the configuration's repositories and
 /// proxies are.
 pub fn host_ports(options: &MockOptions) -> Vec<u16> {
-    let mut ports: Vec<u16> = enabled_words(&options.dnf_conf)
-        .into_iter()
-        .map(|(_, word)| with_variables(options, &word))
-        .chain(options.network.proxies.values().cloned())
-        .filter_map(|address| host_port(&address))
-        .collect();
+    let mut ports: Vec<u16> =
+        addresses(options).filter_map(|address| host_port(&address)).collect();
     ports.sort_unstable();
     ports.dedup();
     ports
 }
 
+/// Values that may be addresses of repositories, and those of proxies.
+fn addresses(options: &MockOptions) -> impl Iterator<Item = String> {
+    enabled_words(&options.dnf_conf)
+        .into_iter()
+        .map(|(_, word)| with_variables(options, &word))
+        .chain(options.network.proxies.values().cloned())
+}
+
 /// The port of an address on the loopback interface.
 fn host_port(address: &str) -> Option<u16> {
     let url = Url::parse(address).ok()?;
-    let is_host = match url.host_str()?.trim_matches(['[', ']']) {
-        "localhost" => true,
-        host => host.parse().is_ok_and(|address: IpAddr| address.is_loopback()),
-    };
+    let is_host = url.host_str()? == "localhost" || ip(&url).is_some_and(|ip| ip.is_loopback());
     is_host.then(|| url.port_or_known_default()).flatten()
+}
+
+fn ip(url: &Url) -> Option<IpAddr> {
+    url.host_str()?.trim_matches(['[', ']']).parse().ok()
+}
+
+/// The repositories and proxies of the configuration that are at one of these addresses of the host,
+/// which a filtered network closes.
+pub fn at_own_addresses(options: &MockOptions, own: &[IpAddr]) -> Vec<IpAddr> {
+    let mut found: Vec<IpAddr> = addresses(options)
+        .filter_map(|address| ip(&Url::parse(&address).ok()?))
+        .filter(|ip| own.contains(ip))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// The words of the values of options that are in force, each with its option.
@@ -140,6 +157,10 @@ mod tests {
         options.network.proxies =
             [("https_proxy".to_owned(), "http://127.0.0.2:3129/".to_owned())].into();
         assert_eq!(host_ports(&options), [443, 3128, 3129, 8080]);
+        assert!(at_own_addresses(&options, &["192.0.2.1".parse().unwrap()]).is_empty());
+        options.dnf_conf += "[b]\nbaseurl=http://192.0.2.1:1/ http://192.0.2.2/\n";
+        let own = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().unwrap());
+        assert_eq!(at_own_addresses(&options, &own), own[..1]);
     }
 
     #[test]

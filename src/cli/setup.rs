@@ -89,6 +89,12 @@ impl Setup {
             let stand_in = found.and_then(|manager| dnf::stand_in_note(&options, manager));
             config.notes.iter().for_each(note);
             stand_in.iter().chain(&options.without_effect).for_each(note);
+            for address in repositories::at_own_addresses(&options, &host.network.addresses) {
+                note(format_args!(
+                    "{address} of the config is an address of this host, which a filtered network \
+                     closes: name it as localhost"
+                ));
+            }
         }
         let needs_no_other = options.use_bootstrap && options.bootstrap_image.is_some();
         if let (Err(error), false) = (&host_manager, needs_no_other) {
@@ -156,6 +162,11 @@ impl Setup {
     /// Where buildroots are.
     pub(super) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Closes the ports of the loopback interface that the config names, and gives them.
+    pub(super) fn close_loopback(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.context.view.host_ports)
     }
 
     /// What trees of mapped ids are worked on with, within the limits of a context.

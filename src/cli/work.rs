@@ -4,6 +4,7 @@
 //! is replaced.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +16,7 @@ use super::setup::{Setup, StoreUse};
 use super::{signals, tidy};
 use crate::build::outcome::BuildOutcome;
 use crate::build::{self, BuildRequest};
-use crate::fetch::{self, FetchRequest, GitRequest, Places, Provision, Wanted};
+use crate::fetch::{self, Addresses, FetchRequest, GitRequest, Places, Provision, Wanted};
 use crate::node::done::{Done, Reason};
 use crate::node::gather::{self, Timed};
 use crate::node::settings::Settings;
@@ -121,11 +122,23 @@ fn work(
     };
     let cancel = Cancel::default();
     let _signals = signals::cancel(cancel.clone());
-    let setup = Setup::new(&common, StoreUse::Make)?;
+    let mut setup = Setup::new(&common, StoreUse::Make)?;
     let resultdir = directory.join(RESULT);
     let results = ResultDir::open(&resultdir)
         .map_err(|error| broken(format!("cannot use {}: {error}", resultdir.display())))?;
     let sink = sink(directory, times.clone());
+    let addresses = Addresses::new(settings.private_networks.clone());
+    let closed = match addresses.allows(Ipv4Addr::LOCALHOST.into()) {
+        true => Vec::new(),
+        false => setup.close_loopback(),
+    };
+    if !closed.is_empty() {
+        let text = format!(
+            "repositories or proxies of the task are on this host's loopback interface, at the \
+             ports {closed:?}, which are closed: albs_node.private_networks does not name it"
+        );
+        sink.send(&Event::Note { stage: Stage::Bootstrap, text });
+    }
 
     let request = fetch_request(task, settings, setup.options.plugins.rpmautospec.is_some());
     let limits = |error| CliError::new(status::CONFIG, error, None);

@@ -12,11 +12,12 @@ use super::address::Addresses;
 use super::download::Downloads;
 use super::expected::{Expected, File};
 use super::git::archive;
+use crate::buildroot::disk;
 use crate::buildroot::scratch::Tools;
 use crate::http::redacted;
 use crate::run::StageRun;
 use crate::source::is_plain;
-use crate::verdict::{Class, Failure, status};
+use crate::verdict::{Class, Failure, classify_command, status};
 
 /// How sources that are missing may be had.
 #[derive(Debug, Clone, Default)]
@@ -120,7 +121,7 @@ fn pack(
         .map_err(|error| failed("git archive could not be planned".into(), Some(error.into())))?;
     spec.timeout_ms = Some(super::git::LONGEST_MS);
     spec.stdio.stderr = sandbox::spec::Stdout::Null;
-    let most = tools.context.disk.map_or(u64::MAX, |disk| disk.bytes);
+    let most = disk::half_of_free(place.parent().unwrap_or(place)).bytes;
     let mut output = fs::File::create(place)
         .map_err(|error| failed(format!("cannot write {}", place.display()), Some(error.into())))?;
     let (outcome, written) =
@@ -128,8 +129,11 @@ fn pack(
     let bytes = written
         .map_err(|error| failed(format!("cannot write {}", place.display()), Some(error.into())))?;
     if bytes == most {
-        let message = format!("{} would have more bytes than {most}, the limit", file.name());
+        let message = format!("{} has more than {most} bytes, half of what was free", file.name());
         return Err(Failure { class: Class::Resource, ..failed(message, None) });
+    }
+    if let Some(failure) = classify_command(stage.stage, "git archive", &outcome, &spec.limits) {
+        return Err(failure);
     }
     if !outcome.exit.success() {
         let message =

@@ -146,9 +146,9 @@ fn memory(stage: Stage, what: &str, place: &str, outcome: &Outcome, limits: &Lim
 /// What raises a limit. Sources are got before a package has a class, and by the node.
 fn raise(stage: Stage, limit: &str, amount: String) -> String {
     match stage {
-        Stage::Fetch => {
-            format!("raise {limit} of class.default to {amount} in the host's resources.toml")
-        }
+        Stage::Fetch => format!(
+            "raise {limit} to {amount} in albs_node.limits, or of class.default in resources.toml"
+        ),
         _ => format!("try --{limit} {amount}"),
     }
 }
@@ -331,12 +331,11 @@ pub fn classify_disk(stage: Stage, what: &str, much: TooLarge, said: Said<'_>) -
     let place = said.section.map_or_else(String::new, |section| format!(" in {section}"));
     let (message, hint) = if size.bytes > limit.bytes {
         let (is, most) = (bytes(size.bytes), bytes(limit.bytes));
-        let more = (limit.bytes >> 20).saturating_mul(2).max(1);
-        let hint = raise(stage, "disk", format!("{more}M"));
+        let hint = format!("try --disk {}M", (limit.bytes >> 20).saturating_mul(2).max(1));
         (format!("{what} hit the disk limit of {most}{place}: it has written {is}"), hint)
     } else {
         let (is, most) = (size.inodes, limit.inodes);
-        let hint = raise(stage, "inodes", most.saturating_mul(2).to_string());
+        let hint = format!("try --inodes {}", most.saturating_mul(2));
         (format!("{what} hit the limit of {most} files{place}: it has made {is}"), hint)
     };
     Failure {
@@ -350,6 +349,14 @@ pub fn classify_disk(stage: Stage, what: &str, much: TooLarge, said: Said<'_>) -
         retryable: false,
         source: None,
     }
+}
+
+/// A package manager or git that has taken half of the disk.
+pub fn classify_share(stage: Stage, what: &str, much: TooLarge, tail: &[String]) -> Failure {
+    let said = Said { tail, section: None };
+    let failure = classify_disk(stage, what, much, said);
+    let hint = "that is half of what was free: make room where the store is, with albs-node clean";
+    failure.with_hint(Some(hint.to_owned()))
 }
 
 /// The section that rpmbuild names: `error: Bad exit status from /var/tmp/rpm-tmp.x (%build)`.

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::case::{Case, Run};
 use crate::fixture::Kind;
+use crate::full::Small;
 use crate::git_server::{GitServer, Repository, sum};
 
 const SPEC: &str = "Name: hello\nVersion: 1\nRelease: 1\nSummary: s\nLicense: MIT\n";
@@ -325,23 +326,23 @@ fn what_git_writes_is_limited() {
         done
         export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a
         git update-ref refs/heads/bomb $(git commit-tree -m bomb $tree)";
-    let policy = "[class.default]\nwhy = \"A test.\"\nlimits = { inodes = \"4000\" }\n";
     for kind in Kind::possible(&[Kind::Root, Kind::Subids]) {
         let Some((case, server)) = served(kind, "fetch-bomb") else { return };
+        let Some(_small) = Small::mount(&case, "size=1g,nr_inodes=20k") else { return };
         let repository = server.repository("hello");
         repository.commit(&[("hello.spec", SPEC)]);
         let made = Command::new("sh").args(["-ec", BOMB]).current_dir(&repository.work).status();
         assert!(made.unwrap().success());
         repository.push();
-        let resources = case.file("resources.toml", policy.as_bytes());
         let url = server.url("git/hello.git");
-        let fetch =
-            |branch| fetch(&case, &url, "to", &["--ref", branch, "--resources", &resources]);
-        fetch("main").succeeds();
-        // Half of the limit, since it would be copied.
-        let run = fetch("bomb");
-        run.is_refused("git hit the limit of 2000 files: it has made");
-        run.tells("hint: raise inodes of class.default to 4000 in the host's resources.toml");
+        for more in [&[][..], &["--history"]] {
+            let fetch = |branch| fetch(&case, &url, "to", &[&["--ref", branch], more].concat());
+            fetch("main").succeeds();
+            let run = fetch("bomb");
+            run.is_refused("git hit the limit of ");
+            run.tells("hint: that is half of what was free: make room where the store is");
+            fetch("main").succeeds();
+        }
     }
 }
 

@@ -2,23 +2,31 @@
 //! when they are published. The build says so, and the store stays whole.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::case::{Case, Run, verdict};
-use crate::fixture::Kind;
+use crate::fixture::{Kind, skip_here};
 use crate::layers::{build_with, spec};
 
 /// A store on a file system in memory, of a size that changes.
-struct Small {
+pub(crate) struct Small {
     place: PathBuf,
 }
 
 impl Small {
-    fn mount(case: &Case) -> Small {
+    /// Mounts it where the store of the case is; only root can.
+    pub(crate) fn mount(case: &Case, size: &str) -> Option<Small> {
+        if !nix::unistd::geteuid().is_root() {
+            skip_here("only root can mount a small file system");
+            return None;
+        }
+        let owner = fs::metadata(&case.store).unwrap().uid();
         let small = Small { place: case.store.clone() };
-        small.call("mount", &["-t", "tmpfs", "-o", "size=4g,mode=700", "none"]);
-        small
+        let options = format!("{size},mode=700,uid={owner},gid={owner}");
+        small.call("mount", &["-t", "tmpfs", "-o", &options, "none"]);
+        Some(small)
     }
 
     fn call(&self, program: &str, args: &[&str]) {
@@ -71,7 +79,7 @@ fn forget_layers(case: &Case, package: &str) {
 #[test]
 fn a_full_disk_is_told_and_leaves_a_whole_store() {
     let Some(case) = Case::alone(Kind::Root, "full") else { return };
-    let small = Small::mount(&case);
+    let Some(small) = Small::mount(&case, "size=4g") else { return };
     let config = case.config();
     let (none, one) = (spec(&case, "none", &[]), spec(&case, "one", &["gettext"]));
     let build = |spec: &str| build_with(&case, &["-r", &config], spec);

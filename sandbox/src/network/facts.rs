@@ -61,11 +61,13 @@ impl NetworkFacts {
 
     pub(crate) fn names(&self) -> Names {
         // slirp4netns asks the host's servers itself, pasta the one that it is told.
-        // What the host answers itself is closed, as its other ports are.
-        let direct = |address: &IpAddr| {
-            !address.is_loopback() && !is_link_local(address) && !self.addresses.contains(address)
-        };
-        if self.name_servers.iter().any(direct) {
+        // What the host answers itself is closed, as its other ports are. If that is the first, the
+        // others may not know all names.
+        let own = |address: &IpAddr| self.addresses.contains(address);
+        let direct =
+            |address: &IpAddr| !address.is_loopback() && !is_link_local(address) && !own(address);
+        let first_is_own = self.name_servers.first().is_some_and(own);
+        if !first_is_own && self.name_servers.iter().any(direct) {
             return Names::Reachable;
         }
         let others = self.name_servers.iter().chain(&self.upstream);

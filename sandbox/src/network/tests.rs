@@ -49,7 +49,7 @@ fn name_servers_that_only_the_host_reaches() {
     let expected = "nameserver 198.18.0.3\nsearch example.com\n";
     assert_eq!(resolved.resolver_configuration().as_deref(), Some(expected));
 
-    let bridge = facts(&["192.0.2.2"], &[]);
+    let bridge = facts(&["192.0.2.2", "192.0.2.53"], &[]);
     assert_eq!(bridge.names(), Names::Forwarded("192.0.2.2".parse().unwrap()));
 
     let cloud = facts(&["169.254.169.254"], &[]);

@@ -24,10 +24,11 @@ use run::{Answer, Git, failure};
 use super::address::Addresses;
 use super::download::Downloads;
 use super::{GitRequest, unusable};
+use crate::buildroot::disk::Size;
 use crate::buildroot::scratch::{Scratch, Tools};
 use crate::http::redacted;
 use crate::run::StageRun;
-use crate::verdict::{Failure, status};
+use crate::verdict::{Class, Failure, status};
 
 /// The environment of git where no server is asked.
 pub(super) fn environment() -> std::collections::BTreeMap<String, String> {
@@ -65,6 +66,8 @@ pub struct Fetching<'a> {
     pub rules: &'a Addresses,
     /// A client that keeps to them.
     pub downloads: &'a Downloads,
+    /// What may be written to each tree.
+    pub limit: Size,
     /// Directory of mirrors; none are kept without.
     pub mirrors: Option<&'a Path>,
 }
@@ -123,7 +126,8 @@ impl<'a> Fetching<'a> {
         depth: u32,
         count: &mut usize,
     ) -> Result<(String, Remote), Failure> {
-        let reached = reach(self.stage, remote, self.rules, self.downloads)?;
+        let own = &self.tools.context.host.network.addresses;
+        let reached = reach(self.stage, remote, self.rules, self.downloads, own)?;
         let git = self.git(scratch, Vec::new(), None);
         git.must("a repository could not be made", commands::init(place))?;
         let commit = match self.alone(&git, &reached, wanted, place)? {
@@ -188,7 +192,12 @@ impl<'a> Fetching<'a> {
             Some(mirror) if mirror.is_own() => {
                 let trees = vec![(mirror.dir.clone(), MIRROR.into(), false)];
                 let git = self.git(scratch, trees, None);
-                let answer = mirror.update(&git, reached)?;
+                let answer = mirror.update(&git, reached).inspect_err(|failure| {
+                    // What is half there would stay, and come once more each time.
+                    if matches!(failure.class, Class::Resource | Class::Timeout) {
+                        let _ = mirror.clear(self.tools);
+                    }
+                })?;
                 if answer.is_away() {
                     return Err(self.unfetched(&answer, &reached.remote));
                 }
@@ -317,7 +326,7 @@ impl<'a> Fetching<'a> {
         borrows: Option<String>,
     ) -> Git<'a> {
         trees.push((scratch.tree(), PLACE.into(), false));
-        Git { tools: self.tools, stage: self.stage, trees, borrows }
+        Git { tools: self.tools, stage: self.stage, trees, borrows, limit: self.limit }
     }
 
     fn unfetched(&self, answer: &Answer, remote: &Remote) -> Failure {

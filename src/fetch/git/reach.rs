@@ -20,7 +20,7 @@ pub struct Reached {
     pub is_local: bool,
 }
 
-/// Finds a repository.
+/// Finds a repository. `own` are the host's addresses besides those of loopback.
 ///
 /// # Errors
 ///
@@ -30,6 +30,7 @@ pub fn reach(
     remote: &Remote,
     rules: &Addresses,
     downloads: &Downloads,
+    own: &[IpAddr],
 ) -> Result<Reached, Failure> {
     let failed = |error| crate::fetch::failure(stage, "the repository cannot be reached", error);
     let cancel = stage.cancel();
@@ -49,7 +50,8 @@ pub fn reach(
         .of(&remote.host)
         .map_err(|error| failed(DownloadError::unresolved(&remote.url, error)))?;
     let is_local = addresses.iter().any(|address| {
-        address.is_loopback() || crate::fetch::address::inner(*address).is_loopback()
+        let inner = crate::fetch::address::inner(*address);
+        address.is_loopback() || inner.is_loopback() || own.contains(&inner)
     });
     Ok(Reached { remote, addresses, is_local })
 }

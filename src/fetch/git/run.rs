@@ -1,6 +1,6 @@
 //! Running git in its sandbox, and what its failures mean.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sandbox::spec::Network;
@@ -8,11 +8,11 @@ use sandbox::spec::Network;
 use super::commands;
 use super::reach::Reached;
 use super::remote::Remote;
-use crate::buildroot::disk::{self, Written};
+use crate::buildroot::disk::{self, Size, Written};
 use crate::buildroot::scratch::Tools;
 use crate::http::redacted;
 use crate::run::{StageRun, plain};
-use crate::verdict::{Class, Failure, Said, classify_command, classify_disk, status};
+use crate::verdict::{Class, Failure, classify_command, classify_share, status};
 
 /// Longest time of one command, in milliseconds.
 pub const LONGEST_MS: u64 = 3_600_000;
@@ -52,6 +52,8 @@ pub struct Git<'a> {
     pub trees: Vec<(PathBuf, PathBuf, bool)>,
     /// Objects of another repository that it may use.
     pub borrows: Option<String>,
+    /// What may be written to each tree, from the beginning of the fetch.
+    pub limit: Size,
 }
 
 /// What a command has said, and whether it failed.
@@ -145,14 +147,12 @@ impl Git<'_> {
             let room = MOST_SAID - said.len();
             said.extend_from_slice(&bytes[..bytes.len().min(room)]);
         };
-        // What comes is copied once more.
-        let limit = context.disk.map(|disk| disk.share(2));
         let (outcome, beyond) =
-            disk::watched(self.tools, self.stage, &self.written(), limit, |started| {
+            disk::watched(self.tools, self.stage, &self.written(), Some(self.limit), |started| {
                 self.stage.raw_with(&spec, started, &mut keep)
             })?;
         if let Some(much) = beyond {
-            return Err(classify_disk(self.stage.stage, "git", much, Said::default()));
+            return Err(classify_share(self.stage.stage, "git", much, &[]));
         }
         if let sandbox::Exit::CouldNotStart(error) = &outcome.exit {
             let message = format!("git could not be started: {error}");
@@ -174,10 +174,11 @@ impl Git<'_> {
     /// The trees that a command may write to.
     fn written(&self) -> Vec<Written> {
         let writable = self.trees.iter().filter(|(.., read_only)| !read_only);
-        let written = |(tree, ..): &(PathBuf, PathBuf, bool)| Written {
+        let written = |(tree, inside, _): &(PathBuf, PathBuf, bool)| Written {
             tree: tree.clone(),
             place: tree.clone(),
-            has_base: false,
+            // What came earlier.
+            has_base: inside == Path::new(commands::MIRROR),
         };
         writable.map(written).collect()
     }

@@ -7,10 +7,14 @@ use super::*;
 
 /// One repository of a server with this reply: the error, and how long it took.
 fn failing(reply: Reply) -> (String, Duration) {
+    failing_with(reply, "")
+}
+
+fn failing_with(reply: Reply, options: &str) -> (String, Duration) {
     let (mut bench, server) = (Bench::new(), Server::start());
     server.set("/a/repodata/repomd.xml", reply);
     let start = Instant::now();
-    let error = bench.of(&format!("[a]\nbaseurl={}\n", server.url("/a"))).unwrap_err();
+    let error = bench.of(&format!("[a]\nbaseurl={}\n{options}", server.url("/a"))).unwrap_err();
     assert!(bench.kept().is_empty());
     (told(&error, &server, &bench), start.elapsed())
 }
@@ -33,7 +37,7 @@ fn what_is_told_of_answers() {
 #[test]
 fn slow_servers_are_not_waited_for() {
     for reply in [Reply::Hang, Reply::Drip] {
-        let (text, took) = failing(reply);
+        let (text, took) = failing_with(reply, "timeout=1\n");
         assert!(text.contains("cannot get http://SERVER/a/repodata/repomd.xml"), "{text}");
         assert!(took < Duration::from_secs(4), "{took:?}");
     }
