@@ -68,14 +68,17 @@ impl Size {
     }
 }
 
-/// Half of what is free on the file system of a path: what dnf and git may write. What builds may is
+/// So much of what is free on the file system of a path: what dnf and git may write. What builds may is
 /// said of their package, but dependencies are for others, too, and sources come before all.
-pub fn half_of_free(path: &Path) -> Size {
+pub fn part_of_free(path: &Path, percent: u64) -> Size {
     let Ok(data) = nix::sys::statvfs::statvfs(path) else { return Size::MAX };
     let bytes = data.blocks_available().saturating_mul(data.fragment_size());
+    if data.blocks() == 0 {
+        return Size::MAX;
+    }
     // btrfs has as many as fit.
     let inodes = if data.files() == 0 { u64::MAX } else { data.files_available() };
-    Size { bytes: bytes / 2, inodes: inodes / 2 }
+    Size { bytes: bytes / 100 * percent, inodes: inodes / 100 * percent }
 }
 
 /// Bytes that are free for ordinary users on the file system of a path.
@@ -117,8 +120,8 @@ pub struct TooLarge {
     pub limit: Size,
 }
 
-/// Runs a sandbox that writes to some trees; `run` must hand over what can end it. If each of them
-/// has a limit, the sandbox is ended when one is beyond it. Gives what `run` does, and what was too
+/// Runs a sandbox that writes to some trees; `run` must hand over what can end it. If there is a
+/// limit, it is one of each, and the sandbox is ended when one is beyond it. Gives what `run` does, and what was too
 /// much.
 ///
 /// # Errors
@@ -214,6 +217,11 @@ impl DiskWatch {
             };
             // All of it would be taken for what was written.
             let Some(before) = before else { return Watched { too_large: None, failed: 1 } };
+            if before == Size::MAX {
+                // Too deep to be looked at, so that nothing could be found in it.
+                killer.kill();
+                return Watched { too_large: Some(before), failed: 0 };
+            }
             let limit = limit.and(&before);
             let mut last = Look { size: before, used: used_before, took: Duration::ZERO };
             let (mut looked, mut failed) = (Instant::now(), 0);

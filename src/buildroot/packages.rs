@@ -18,6 +18,8 @@ use crate::verdict::{
     status,
 };
 
+/// Percent of what is free that one run may write, as of the default class of builds.
+const MOST_OF_DISK: u64 = 90;
 /// Bytes of an answer that are kept; a list of ten thousand packages is smaller.
 const MAX_ANSWER: usize = 16 << 20;
 
@@ -138,7 +140,7 @@ fn carry_out(
     spec.timeout_ms = dnf::timeout_ms(env.options);
     let limits = spec.limits.clone();
     let written = written(env, request);
-    let limit = disk::half_of_free(env.store.path());
+    let limit = disk::part_of_free(env.store.path(), MOST_OF_DISK);
     let (finished, beyond) = disk::watched(env.tools(), stage, &written, Some(limit), |started| {
         stage.sandbox_with(&spec, Log::Root, started)
     })?;

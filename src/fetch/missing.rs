@@ -121,7 +121,7 @@ fn pack(
         .map_err(|error| failed("git archive could not be planned".into(), Some(error.into())))?;
     spec.timeout_ms = Some(super::git::LONGEST_MS);
     spec.stdio.stderr = sandbox::spec::Stdout::Null;
-    let most = disk::half_of_free(place.parent().unwrap_or(place)).bytes;
+    let most = disk::part_of_free(place.parent().unwrap_or(place), 50).bytes;
     let mut output = fs::File::create(place)
         .map_err(|error| failed(format!("cannot write {}", place.display()), Some(error.into())))?;
     let (outcome, written) =

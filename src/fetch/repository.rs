@@ -74,7 +74,7 @@ impl Repository<'_> {
             stage: self.stage,
             rules: self.addresses,
             downloads: self.downloads,
-            limit: disk::half_of_free(self.tools.store.path()),
+            limit: disk::part_of_free(self.tools.store.path(), 50),
             mirrors: self.places.mirrors.as_deref(),
         };
         let checkout = fetching.checkout(request)?;

@@ -351,11 +351,12 @@ pub fn classify_disk(stage: Stage, what: &str, much: TooLarge, said: Said<'_>) -
     }
 }
 
-/// A package manager or git that has taken half of the disk.
+/// A package manager or git that has taken what it may of the disk.
 pub fn classify_share(stage: Stage, what: &str, much: TooLarge, tail: &[String]) -> Failure {
     let said = Said { tail, section: None };
     let failure = classify_disk(stage, what, much, said);
-    let hint = "that is half of what was free: make room where the store is, with albs-node clean";
+    let hint =
+        "no more of the disk was free for it: make room where the store is, with albs-node clean";
     failure.with_hint(Some(hint.to_owned()))
 }
 

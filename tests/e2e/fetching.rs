@@ -340,7 +340,7 @@ fn what_git_writes_is_limited() {
             fetch("main").succeeds();
             let run = fetch("bomb");
             run.is_refused("git hit the limit of ");
-            run.tells("hint: that is half of what was free: make room where the store is");
+            run.tells("hint: no more of the disk was free for it: make room where the store is");
             fetch("main").succeeds();
         }
     }

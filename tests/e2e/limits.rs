@@ -191,7 +191,7 @@ fn what_else_writes_is_limited() {
         // What is shared with other builds has a limit of its own.
         let run = build("BuildRequires: filling");
         run.fails(30, "installing build dependencies hit the disk limit of ");
-        run.tells("hint: that is half of what was free: make room where the store is");
+        run.tells("hint: no more of the disk was free for it: make room where the store is");
     }
 }
 

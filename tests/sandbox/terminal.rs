@@ -80,11 +80,13 @@ fn jobs(mode: Mode) {
 }
 
 fn window(mode: Mode) {
-    let script =
-        "trap 'stty size' WINCH; trap 'exit 3' INT; echo ready; while :; do sleep 0.1; done";
+    // Not by the trap: some shells lose a signal that comes while they act on one.
+    let script = "trap 'echo it is told' WINCH; trap 'exit 3' INT; echo ready; \
+                  while :; do stty size; sleep 0.1; done";
     let mut running = session(mode, &["sh", "-c", script]);
     running.wait_for("ready");
     running.resize(33, 111);
+    running.wait_for("it is told");
     running.wait_for("33 111");
     running.resize(50, 70);
     running.wait_for("50 70");
@@ -203,7 +205,12 @@ fn a_program_that_panics() {
     spec.stdio = Stdio::TERMINAL;
     let sandbox = Sandbox::spawn(&spec, &HostFacts::probe()).expect("start");
     std::thread::spawn(move || sandbox.wait(&mut |_| {}));
-    std::thread::sleep(Duration::from_secs(1));
+    // Until the other test can have seen them.
+    let settings = || rustix::termios::tcgetattr(std::io::stdin()).expect("a terminal");
+    while settings().local_modes.contains(rustix::termios::LocalModes::ICANON) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_secs(2));
     // As in a release, where nothing is dropped.
     std::panic::catch_unwind(|| panic!("as it does")).expect_err("it has panicked");
     std::process::abort();

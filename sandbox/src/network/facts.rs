@@ -66,7 +66,8 @@ impl NetworkFacts {
         let own = |address: &IpAddr| self.addresses.contains(address);
         let direct =
             |address: &IpAddr| !address.is_loopback() && !is_link_local(address) && !own(address);
-        let first_is_own = self.name_servers.first().is_some_and(own);
+        let first_is_own =
+            self.name_servers.first().is_some_and(|first| own(first) && first.is_ipv4());
         if !first_is_own && self.name_servers.iter().any(direct) {
             return Names::Reachable;
         }

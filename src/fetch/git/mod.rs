@@ -126,8 +126,7 @@ impl<'a> Fetching<'a> {
         depth: u32,
         count: &mut usize,
     ) -> Result<(String, Remote), Failure> {
-        let own = &self.tools.context.host.network.addresses;
-        let reached = reach(self.stage, remote, self.rules, self.downloads, own)?;
+        let reached = reach(self.stage, remote, self.rules, self.downloads)?;
         let git = self.git(scratch, Vec::new(), None);
         git.must("a repository could not be made", commands::init(place))?;
         let commit = match self.alone(&git, &reached, wanted, place)? {
@@ -192,9 +191,11 @@ impl<'a> Fetching<'a> {
             Some(mirror) if mirror.is_own() => {
                 let trees = vec![(mirror.dir.clone(), MIRROR.into(), false)];
                 let git = self.git(scratch, trees, None);
+                let was_filled = mirror.is_filled();
                 let answer = mirror.update(&git, reached).inspect_err(|failure| {
                     // What is half there would stay, and come once more each time.
-                    if matches!(failure.class, Class::Resource | Class::Timeout) {
+                    let is_limit = matches!(failure.class, Class::Resource | Class::Timeout);
+                    if is_limit && !was_filled {
                         let _ = mirror.clear(self.tools);
                     }
                 })?;

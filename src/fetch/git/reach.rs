@@ -20,7 +20,7 @@ pub struct Reached {
     pub is_local: bool,
 }
 
-/// Finds a repository. `own` are the host's addresses besides those of loopback.
+/// Finds a repository.
 ///
 /// # Errors
 ///
@@ -30,7 +30,6 @@ pub fn reach(
     remote: &Remote,
     rules: &Addresses,
     downloads: &Downloads,
-    own: &[IpAddr],
 ) -> Result<Reached, Failure> {
     let failed = |error| crate::fetch::failure(stage, "the repository cannot be reached", error);
     let cancel = stage.cancel();
@@ -50,8 +49,7 @@ pub fn reach(
         .of(&remote.host)
         .map_err(|error| failed(DownloadError::unresolved(&remote.url, error)))?;
     let is_local = addresses.iter().any(|address| {
-        let inner = crate::fetch::address::inner(*address);
-        address.is_loopback() || inner.is_loopback() || own.contains(&inner)
+        address.is_loopback() || crate::fetch::address::inner(*address).is_loopback()
     });
     Ok(Reached { remote, addresses, is_local })
 }
