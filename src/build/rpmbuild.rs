@@ -86,9 +86,10 @@ impl Build<'_> {
     ) -> Result<Finished, Failure> {
         let (finished, beyond) =
             self.measured(stage, |started| stage.sandbox_with(spec, log, started))?;
-        beyond
-            .map_or(Ok(()), |much| Err(classify_disk(stage.stage, what, much, finished.said())))?;
-        Ok(finished)
+        match beyond {
+            Some(much) => Err(classify_disk(stage.stage, what, much, finished.said())),
+            None => Ok(finished),
+        }
     }
 
     /// As [`Build::watched`], of a command whose output is not for the log.
@@ -100,10 +101,11 @@ impl Build<'_> {
     ) -> Result<Outcome, Failure> {
         let (outcome, beyond) =
             self.measured(stage, |started| stage.raw_with(spec, started, output))?;
-        beyond.map_or(Ok(()), |much| {
-            Err(classify_disk(stage.stage, "reading the spec", much, Said::default()))
-        })?;
-        Ok(outcome)
+        let what = "reading the spec";
+        match beyond {
+            Some(much) => Err(classify_disk(stage.stage, what, much, Said::default())),
+            None => Ok(outcome),
+        }
     }
 
     fn measured<T>(

@@ -68,14 +68,15 @@ impl Size {
     }
 }
 
-/// So much of what is free on the file system of a path: what dnf and git may write. What builds may is
-/// said of their package, but dependencies are for others, too, and sources come before all.
+/// So much of what is free on the file system of a path: what dnf and git may write. What builds may
+/// is said of their package, but dependencies are for others, too, and sources come before all.
 pub fn part_of_free(path: &Path, percent: u64) -> Size {
     let Ok(data) = nix::sys::statvfs::statvfs(path) else { return Size::MAX };
-    let bytes = data.blocks_available().saturating_mul(data.fragment_size());
+    // One without a size.
     if data.blocks() == 0 {
         return Size::MAX;
     }
+    let bytes = data.blocks_available().saturating_mul(data.fragment_size());
     // btrfs has as many as fit.
     let inodes = if data.files() == 0 { u64::MAX } else { data.files_available() };
     Size { bytes: bytes / 100 * percent, inodes: inodes / 100 * percent }
@@ -121,8 +122,8 @@ pub struct TooLarge {
 }
 
 /// Runs a sandbox that writes to some trees; `run` must hand over what can end it. If there is a
-/// limit, it is one of each, and the sandbox is ended when one is beyond it. Gives what `run` does, and what was too
-/// much.
+/// limit, it is one of each, and the sandbox is ended when one is beyond it. Gives what `run` does,
+/// and what was too much.
 ///
 /// # Errors
 ///

@@ -36,9 +36,9 @@ pub(super) fn run(args: &args::Fetch) -> Result<u8, CliError> {
     let resources = Policy::load(&args.resources)
         .and_then(|policy| effective(&policy, &HostSize::probe(1, store.path()), None, None, &[]))
         .map_err(|error| CliError::new(status::CONFIG, error, None))?;
-    let (limits, disk) = (resources.limits(), resources.disk());
+    let limits = resources.limits();
     let runner = Runner::new(host, &limits, cancel, sink, Logs::none());
-    let context = Context { limits, disk, ..context };
+    let context = Context { limits, ..context };
     let tools = Tools { context: &context, program: &program, store: &store };
     let request = FetchRequest {
         wanted: wanted(args),

@@ -165,6 +165,8 @@ fn work(
         repository: Some(repository),
     });
     let package = build::inspect(&fetched.source).ok().map(|input| input.package);
+    // What was fetched is not free any more.
+    let size = HostSize::probe(settings.slots, setup.store().path());
     let asked = setup.options.rpmbuild_timeout;
     let resources = resources(&policy, &size, package.as_deref(), asked).map_err(limits)?;
     let request = BuildRequest {

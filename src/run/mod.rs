@@ -219,7 +219,7 @@ impl StageRun<'_> {
         let logs = &self.runner.logs;
         logs.command(log, self.stage, &spec.argv);
         let mut lines = Lines::default();
-        let finished = self.run(spec, started, &mut |bytes| {
+        let finished = self.raw_with(spec, started, &mut |bytes| {
             logs.output(log, self.stage, bytes);
             lines.add(bytes, |line| {
                 self.runner.sink.send(&Event::Line { stage: self.stage, line: line.to_owned() });
@@ -241,7 +241,7 @@ impl StageRun<'_> {
         spec: &SandboxSpec,
         output: &mut dyn FnMut(&[u8]),
     ) -> Result<Outcome, Failure> {
-        self.run(spec, |_| {}, output)
+        self.raw_with(spec, |_| {}, output)
     }
 
     /// As [`StageRun::raw`]; `started` gets what can end the sandbox.
@@ -255,7 +255,9 @@ impl StageRun<'_> {
         started: impl FnOnce(Killer),
         output: &mut dyn FnMut(&[u8]),
     ) -> Result<Outcome, Failure> {
-        self.run(spec, started, output)
+        let running = self.start(spec)?;
+        started(running.sandbox.killer());
+        running.wait(output)
     }
 
     /// Runs a sandbox and hands over what it says to `receive`, which reads from a pipe meanwhile.
@@ -293,17 +295,6 @@ impl StageRun<'_> {
             let died = |_| Err(io::Error::other("the receiver died"));
             Ok((outcome?, received.unwrap_or_else(died)))
         })
-    }
-
-    fn run(
-        &self,
-        spec: &SandboxSpec,
-        started: impl FnOnce(Killer),
-        output: &mut dyn FnMut(&[u8]),
-    ) -> Result<Outcome, Failure> {
-        let running = self.start(spec)?;
-        started(running.sandbox.killer());
-        running.wait(output)
     }
 
     /// Starts a sandbox that runs beside what the stage does next. It may not say more than fits
