@@ -85,7 +85,7 @@ fn limits_of_processes() {
     let shown: Value =
         serde_json::from_str(&program(&case, &["limits", "show", "--json", "--class", "small"]))
             .unwrap();
-    assert_eq!(shown["settings"]["pids"]["number"], 4096.0);
+    assert_eq!(shown["settings"]["pids"]["number"], 2048.0);
     assert_eq!(shown["settings"]["timeout"]["from"], "class small: 2h");
 }
 
