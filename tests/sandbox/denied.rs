@@ -11,7 +11,7 @@ use sandbox::HostFacts;
 
 use crate::harness::{Mode, Run, skip};
 
-in_each_mode! { attempts nested_namespaces host_network filtered_network other_addresses }
+in_each_mode! { attempts nested_namespaces host_network filtered_network other_addresses hosts_without_a_route }
 
 /// Attempt, result where a range of ids exists, result where one id exists.
 const ATTEMPTS: &[(&str, &str, &str)] = &[
@@ -156,8 +156,10 @@ fn filtered_network(mode: Mode) {
         for name in &names {
             assert_ne!(seen[name.as_str()], "ok", "{name} without {hidden:?}: {seen}");
         }
+        // A host that reaches nothing has nothing to filter.
+        let link = if facts.addresses.is_empty() { "ENETUNREACH" } else { "EACCES" };
         assert_eq!(seen[names[1].as_str()], "ECONNREFUSED", "{seen}");
-        assert_eq!(seen[names[2].as_str()], "EACCES", "{seen}");
+        assert_eq!(seen[names[2].as_str()], link, "{seen}");
     }
     tcp.set_nonblocking(true).expect("do not wait");
     let came = tcp.accept().map(drop).map_err(|error| error.kind());
@@ -198,6 +200,35 @@ fn other_addresses(mode: Mode) {
         assert_eq!(seen[names[1].as_str()], "EACCES", "{seen}");
         let shared = Run::new(mode).option("--net").option("host").probe(&["try", &names[1]]);
         assert_eq!(shared[names[1].as_str()], "ok", "what would be reached without a filter");
+    });
+    if let Err(panic) = host.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// A host whose routes pasta does not take, and one without any: package managers must work there.
+fn hosts_without_a_route(mode: Mode) {
+    const ALONE: &str = "ip link set lo up";
+    const IN_A_SUBNET: &str = "
+        ip tuntap add up0 mode tap
+        ip address add 192.0.2.2/24 dev up0
+        ip link set up0 up";
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root can make interfaces");
+    }
+    let host = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network of its own");
+        for interfaces in [ALONE, IN_A_SUBNET] {
+            let made = Command::new("sh").args(["-ec", interfaces]).status().expect("start sh");
+            assert!(made.success(), "ip of iproute2 did not make the interfaces");
+            // This looks at its own network, as programs do.
+            let facts = HostFacts::probe().network;
+            let done = Run::new(mode).option("--net").option("filtered").command(&["true"]);
+            match facts.unusable().filter(|_| !facts.addresses.is_empty()) {
+                Some(reason) => done.assert_not_started(&reason),
+                None => assert_eq!(done.code(), 0, "{done:?}"),
+            }
+        }
     });
     if let Err(panic) = host.join() {
         std::panic::resume_unwind(panic);

@@ -11,7 +11,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::{Attempt, Failure};
-use crate::network::{Carrier, CarrierKind};
+use crate::network::{Carrier, CarrierKind, complaint};
 
 /// A carrier that is ready. It ends when this is dropped.
 pub(super) enum Running {
@@ -91,8 +91,6 @@ fn content(file: &mut File) -> String {
 }
 
 fn failure(step: String, said: &str) -> Failure {
-    // Of pasta without a terminal, all else is that it has no log to write to.
-    let lines = said.lines().filter(|line| !line.starts_with("Failed to send"));
-    let detail = lines.collect::<Vec<_>>().join("; ");
-    Failure { step, errno: Errno::EIO, detail: Some(detail).filter(|text| !text.is_empty()) }
+    let detail = Some(complaint(said)).filter(|text| !text.is_empty());
+    Failure { step, errno: Errno::EIO, detail }
 }

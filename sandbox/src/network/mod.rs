@@ -98,8 +98,11 @@ pub(crate) fn plan(
     is_root: bool,
 ) -> Result<NetworkPlan, PlanError> {
     let filtered = || filtered(host_ports, facts, is_root);
+    // What the host reaches is nothing but itself.
+    let is_alone = facts.addresses.is_empty() && host_ports.is_empty();
     match wanted {
         Network::None => Ok(NetworkPlan::None),
+        Network::Filtered | Network::FilteredOrHost if is_alone => Ok(NetworkPlan::None),
         Network::Host => Ok(NetworkPlan::Host(None)),
         Network::Filtered => {
             filtered().map(NetworkPlan::Filtered).map_err(PlanError::NoFilteredNetwork)
@@ -199,6 +202,13 @@ fn slirp4netns(program: PathBuf) -> Carrier {
     ]);
     arguments.push(format!("--cidr={SLIRP_NETWORK}"));
     Carrier { kind: CarrierKind::Slirp4netns, program, arguments, last: words(&["tap0"]) }
+}
+
+/// What a carrier has said, on one line.
+pub(crate) fn complaint(said: &str) -> String {
+    // Of pasta without a terminal, all else is that it has no log to write to.
+    let lines = said.lines().filter(|line| !line.starts_with("Failed to send"));
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 fn words(words: &[&str]) -> Vec<String> {

@@ -5,6 +5,7 @@ fn facts(servers: &[&str], upstream: &[&str]) -> NetworkFacts {
     NetworkFacts {
         pasta: Some("/usr/bin/pasta".into()),
         slirp4netns: Some("/usr/bin/slirp4netns".into()),
+        no_pasta: None,
         no_tunnel: None,
         addresses: parse(&["192.0.2.2", "2001:db8::2"]),
         name_servers: parse(servers),
@@ -91,6 +92,24 @@ fn without_a_carrier() {
     assert!(matches!(needed, Ok(NetworkPlan::Host(Some(why))) if why.starts_with("port 3128 of")));
     let closed = NetworkFacts { no_tunnel: Some("permission denied".to_owned()), ..slirp };
     assert!(closed.unusable().unwrap().starts_with("/dev/net/tun cannot be opened: permission"));
+}
+
+#[test]
+fn a_host_that_reaches_nothing() {
+    let alone = NetworkFacts { pasta: None, addresses: Vec::new(), ..facts(&[], &[]) };
+    for wanted in [Network::Filtered, Network::FilteredOrHost] {
+        assert_eq!(plan(wanted, &[], &alone, false), Ok(NetworkPlan::None));
+    }
+    // Its own services are something.
+    let needed = plan(Network::FilteredOrHost, &[3128], &alone, false);
+    assert!(matches!(needed, Ok(NetworkPlan::Host(Some(_)))));
+    let failing = NetworkFacts {
+        slirp4netns: None,
+        no_pasta: Some("No external routable interface".to_owned()),
+        ..alone
+    };
+    let why = "pasta does not start: No external routable interface";
+    assert_eq!(failing.unusable().as_deref(), Some(why));
 }
 
 #[test]
