@@ -31,7 +31,7 @@ SUITE = os.environ.get("ALBS_NODE_VM_SUITE") or STABLE
 RECIPE = 2
 
 # What a guest needs to be one, and what the tests run inside.
-GUEST = """bash busybox-static coreutils grep iproute2 kmod libcap2-bin libseccomp2 mount passwd procps sed
+GUEST = """bash busybox-static coreutils grep iproute2 kmod libcap2-bin libseccomp2 mount passt passwd procps sed
     tar uidmap util-linux"""
 SYSTEMD = "dbus dbus-user-session libpam-systemd systemd systemd-sysv udev"
 BUILDS = "cpio createrepo-c curl dnf dnf-plugins-core git gpg openssl python3 rpm strace"
