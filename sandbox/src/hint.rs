@@ -46,6 +46,13 @@ pub(crate) fn hint(step: &str, errno: i32, host: &HostFacts) -> Option<String> {
                 .to_owned(),
         );
     }
+    if step.starts_with("start ") && step.ends_with("/pasta") {
+        return Some(
+            "without a default route, older versions of pasta do not start; install slirp4netns, \
+             which needs none, or a newer passt"
+                .to_owned(),
+        );
+    }
     if step.starts_with("root: overlay") || step.starts_with("overlay at") {
         return Some(
             "overlayfs in user namespaces needs kernel 5.11, and an upper directory that is not \

@@ -38,8 +38,9 @@ pub struct Launch {
     pub cgroup_procs: Vec<PathBuf>,
     /// Control group directories to remove if the parent disappears.
     pub cgroup_dirs: Vec<PathBuf>,
-    /// Who carries packets for the network namespace.
-    pub carrier: Option<Carrier>,
+    /// Who carries packets for the network namespace: the first that starts; nobody if there are
+    /// none.
+    pub carriers: Vec<Carrier>,
     /// Host paths opened with the caller's rights before anything is mounted.
     pub sources: Vec<PathBuf>,
     /// User and group inside under which the root is put together; none where the caller's own

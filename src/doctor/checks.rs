@@ -159,13 +159,7 @@ fn network(facts: &Facts) -> Check {
         let program = program.map(|path| path.display().to_string()).unwrap_or_default();
         return ok(name, format!("{program} keeps this host out of reach of package managers"));
     };
-    let fix = if host.pasta.is_some() || host.slirp4netns.is_some() {
-        "modprobe tun, and chmod 666 /dev/net/tun"
-    } else if host.no_pasta.is_some() {
-        "apt-get install slirp4netns, or dnf install slirp4netns; or give this host a default route"
-    } else {
-        "apt-get install passt, or dnf install passt"
-    };
+    let is_installed = host.pasta.is_some() || host.slirp4netns.is_some();
     Check {
         name,
         state: State::Limited,
@@ -174,7 +168,10 @@ fn network(facts: &Facts) -> Check {
             "package managers, and the scriptlets that they run, see this host's network"
                 .to_owned(),
         ),
-        fix: Some(fix.to_owned()),
+        fix: Some(match is_installed {
+            true => "modprobe tun, and chmod 666 /dev/net/tun".to_owned(),
+            false => "apt-get install passt, or dnf install passt".to_owned(),
+        }),
     }
 }
 

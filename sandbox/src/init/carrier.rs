@@ -11,7 +11,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::{Attempt, Failure};
-use crate::network::{Carrier, CarrierKind, complaint};
+use crate::network::{Carrier, CarrierKind};
 
 /// A carrier that is ready. It ends when this is dropped.
 pub(super) enum Running {
@@ -22,8 +22,20 @@ pub(super) enum Running {
 }
 
 impl Running {
+    /// Starts the first of these that can be started; none if there are none. Why the first of all
+    /// could not is what counts where none can.
+    pub(super) fn start_first(carriers: &[Carrier], pid: Pid) -> Result<Option<Running>, Failure> {
+        let Some((first, others)) = carriers.split_first() else { return Ok(None) };
+        let failure = match Running::start(first, pid) {
+            Ok(running) => return Ok(Some(running)),
+            Err(failure) => failure,
+        };
+        let other = others.iter().find_map(|carrier| Running::start(carrier, pid).ok());
+        other.map(Some).ok_or(failure)
+    }
+
     /// Starts a carrier for the namespaces of a process, and waits until it is ready.
-    pub(super) fn start(carrier: &Carrier, pid: Pid) -> Result<Running, Failure> {
+    fn start(carrier: &Carrier, pid: Pid) -> Result<Running, Failure> {
         let step = format!("start {}", carrier.program.display());
         let mut command = Command::new(&carrier.program);
         command.args(&carrier.arguments).arg(pid.to_string()).args(&carrier.last);
@@ -91,6 +103,8 @@ fn content(file: &mut File) -> String {
 }
 
 fn failure(step: String, said: &str) -> Failure {
-    let detail = Some(complaint(said)).filter(|text| !text.is_empty());
-    Failure { step, errno: Errno::EIO, detail }
+    // Of pasta without a terminal, all else is that it has no log to write to.
+    let lines = said.lines().filter(|line| !line.starts_with("Failed to send"));
+    let detail = lines.collect::<Vec<_>>().join("; ");
+    Failure { step, errno: Errno::EIO, detail: Some(detail).filter(|text| !text.is_empty()) }
 }

@@ -159,11 +159,12 @@ fn prepare(
     if launch.born_in.is_none() && !joins_itself {
         groups::join(launch, pid1)?;
     }
-    let Some(carrier) = &launch.carrier else { return Ok(None) };
-    let running = carrier::Running::start(carrier, pid1)?;
-    // What it does for the sandbox is on the sandbox's bill.
-    groups::join(launch, running.pid())?;
-    Ok(Some(running))
+    let running = carrier::Running::start_first(&launch.carriers, pid1)?;
+    if let Some(running) = &running {
+        // What it does for the sandbox is on the sandbox's bill.
+        groups::join(launch, running.pid())?;
+    }
+    Ok(running)
 }
 
 /// Why the supervisor killed pid 1.

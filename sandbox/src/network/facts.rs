@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,10 +12,8 @@ use crate::host::find_program;
 /// What this host has for filtered networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkFacts {
-    /// pasta, if installed and not known to fail.
+    /// pasta, if installed.
     pub pasta: Option<PathBuf>,
-    /// Why pasta, which is installed, does not start here.
-    pub no_pasta: Option<String>,
     /// slirp4netns, if installed.
     pub slirp4netns: Option<PathBuf>,
     /// Why `/dev/net/tun` cannot be opened; none if it can.
@@ -37,18 +34,9 @@ impl NetworkFacts {
         let tunnel = fs::File::options().read(true).write(true).open(root.join("dev/net/tun"));
         let resolver = text("etc/resolv.conf");
         let other = |line: &&str| line.starts_with("search ") || line.starts_with("options ");
-        let mut pasta = find_program(root, "pasta");
-        let no_pasta = match &pasta {
-            // It copies an interface with a route, and does not start where it finds none. Which it
-            // takes depends on its version.
-            Some(program) if !has_gateway(&text("proc/net/route")) => try_pasta(program).err(),
-            _ => None,
-        };
-        pasta = pasta.filter(|_| no_pasta.is_none());
         NetworkFacts {
             addresses: addresses(),
-            pasta,
-            no_pasta,
+            pasta: find_program(root, "pasta"),
             slirp4netns: find_program(root, "slirp4netns"),
             no_tunnel: tunnel.err().map(|error| error.to_string()),
             name_servers: servers(&resolver),
@@ -60,10 +48,7 @@ impl NetworkFacts {
     /// Why there can be no filtered network on this host; none if there can be one.
     pub fn unusable(&self) -> Option<String> {
         if self.pasta.is_none() && self.slirp4netns.is_none() {
-            return Some(match &self.no_pasta {
-                Some(why) => format!("pasta does not start: {why}"),
-                None => "neither pasta nor slirp4netns is installed".to_owned(),
-            });
+            return Some("neither pasta nor slirp4netns is installed".to_owned());
         }
         let why = self.no_tunnel.as_ref()?;
         Some(format!("/dev/net/tun cannot be opened: {why}"))
@@ -94,32 +79,6 @@ impl NetworkFacts {
             (None, Some(_), Some(_)) => Names::Loopback,
             (None, None, _) => Names::Reachable,
         }
-    }
-}
-
-/// Whether there is a default route of IPv4 through a gateway, which every version of pasta takes;
-/// from `/proc/net/route` (proc_pid_net(5)).
-fn has_gateway(routes: &str) -> bool {
-    let is_zero = |field: &str| field.bytes().all(|byte| byte == b'0');
-    routes.lines().skip(1).any(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [_, destination, gateway, _, _, _, _, mask, ..] = fields[..] else { return false };
-        is_zero(destination) && is_zero(mask) && !is_zero(gateway)
-    })
-}
-
-/// Starts pasta in a namespace of its own; gives what it says if it fails.
-fn try_pasta(program: &Path) -> Result<(), String> {
-    let mut command = Command::new(program);
-    command.args(["--quiet", "--config-net"]).stdin(Stdio::null());
-    if nix::unistd::geteuid().is_root() {
-        command.arg("--runas=0");
-    }
-    command.args(["--", "true"]);
-    let output = command.output().map_err(|error| error.to_string())?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(super::complaint(&String::from_utf8_lossy(&output.stderr))),
     }
 }
 
@@ -161,17 +120,5 @@ mod tests {
         let text = "# of the site\nnameserver 192.0.2.53\n nameserver fe80::1%eth0\nnameserver x\n";
         let expected: [IpAddr; 2] = ["192.0.2.53".parse().unwrap(), "fe80::1".parse().unwrap()];
         assert_eq!(servers(text), expected);
-    }
-
-    #[test]
-    fn gateways() {
-        let head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\n";
-        let has = |line: &str| has_gateway(&format!("{head}{line}\t0\t0\t0\n"));
-        assert!(has("eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000"));
-        assert!(!has("eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF"));
-        // Half of all addresses, and a tunnel.
-        assert!(!has("tun0\t00000000\t0100080A\t0003\t0\t0\t0\t00000080"));
-        assert!(!has("wg0\t00000000\t00000000\t0001\t0\t0\t0\t00000000"));
-        assert!(!has_gateway(""));
     }
 }

@@ -58,8 +58,8 @@ pub(crate) enum NetworkPlan {
 /// A filtered network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Filtered {
-    /// Who carries packets.
-    pub(crate) carrier: Carrier,
+    /// Who carries packets: the first that starts.
+    pub(crate) carriers: Vec<Carrier>,
     /// What is out of reach.
     pub(crate) closed: Vec<Prefix>,
 }
@@ -98,11 +98,8 @@ pub(crate) fn plan(
     is_root: bool,
 ) -> Result<NetworkPlan, PlanError> {
     let filtered = || filtered(host_ports, facts, is_root);
-    // What the host reaches is nothing but itself.
-    let is_alone = facts.addresses.is_empty() && host_ports.is_empty();
     match wanted {
         Network::None => Ok(NetworkPlan::None),
-        Network::Filtered | Network::FilteredOrHost if is_alone => Ok(NetworkPlan::None),
         Network::Host => Ok(NetworkPlan::Host(None)),
         Network::Filtered => {
             filtered().map(NetworkPlan::Filtered).map_err(PlanError::NoFilteredNetwork)
@@ -133,20 +130,21 @@ fn filtered(host_ports: &[u16], facts: &NetworkFacts, is_root: bool) -> Result<F
         address: *address,
         length: if address.is_ipv4() { 32 } else { 128 },
     }));
+    let mut carriers = Vec::new();
     if let Some(program) = &facts.pasta {
-        let carrier = pasta(program.clone(), host_ports, &facts.names(), is_root);
-        return Ok(Filtered { carrier, closed });
+        carriers.push(pasta(program.clone(), host_ports, &facts.names(), is_root));
     }
-    let Some(program) = &facts.slirp4netns else {
-        return Err("neither pasta nor slirp4netns is installed".to_owned());
-    };
-    if let Some(port) = host_ports.first() {
-        return Err(format!(
+    // Without a default route, older versions of pasta do not start.
+    if let Some(program) = facts.slirp4netns.as_ref().filter(|_| host_ports.is_empty()) {
+        carriers.push(slirp4netns(program.clone()));
+    }
+    match (carriers.is_empty(), host_ports.first()) {
+        (true, Some(port)) => Err(format!(
             "port {port} of the host's loopback interface is needed, which slirp4netns cannot \
              give; pasta can"
-        ));
+        )),
+        _ => Ok(Filtered { carriers, closed }),
     }
-    Ok(Filtered { carrier: slirp4netns(program.clone()), closed })
 }
 
 fn pasta(program: PathBuf, host_ports: &[u16], names: &Names, is_root: bool) -> Carrier {
@@ -202,13 +200,6 @@ fn slirp4netns(program: PathBuf) -> Carrier {
     ]);
     arguments.push(format!("--cidr={SLIRP_NETWORK}"));
     Carrier { kind: CarrierKind::Slirp4netns, program, arguments, last: words(&["tap0"]) }
-}
-
-/// What a carrier has said, on one line.
-pub(crate) fn complaint(said: &str) -> String {
-    // Of pasta without a terminal, all else is that it has no log to write to.
-    let lines = said.lines().filter(|line| !line.starts_with("Failed to send"));
-    lines.collect::<Vec<_>>().join("; ")
 }
 
 fn words(words: &[&str]) -> Vec<String> {

@@ -5,7 +5,6 @@ fn facts(servers: &[&str], upstream: &[&str]) -> NetworkFacts {
     NetworkFacts {
         pasta: Some("/usr/bin/pasta".into()),
         slirp4netns: Some("/usr/bin/slirp4netns".into()),
-        no_pasta: None,
         no_tunnel: None,
         addresses: parse(&["192.0.2.2", "2001:db8::2"]),
         name_servers: parse(servers),
@@ -29,22 +28,26 @@ fn ends_with(carrier: &Carrier, arguments: &[&str]) {
 fn pasta_comes_first_and_opens_nothing() {
     let facts = facts(&["192.0.2.53"], &[]);
     let network = network(&facts, &[]);
-    assert_eq!(network.carrier.kind, CarrierKind::Pasta);
-    ends_with(&network.carrier, &["--tcp-ns=none", "--udp-ns=none"]);
+    assert_eq!(network.carriers[0].kind, CarrierKind::Pasta);
+    ends_with(&network.carriers[0], &["--tcp-ns=none", "--udp-ns=none"]);
+    // Where that does not start.
+    let kinds: Vec<CarrierKind> = network.carriers.iter().map(|carrier| carrier.kind).collect();
+    assert_eq!(kinds, [CarrierKind::Pasta, CarrierKind::Slirp4netns]);
     assert_eq!(facts.resolver_configuration(), None);
 }
 
 #[test]
 fn ports_of_the_host_that_are_asked_for() {
     let network = network(&facts(&["192.0.2.53"], &[]), &[8080, 3128, 8080]);
-    ends_with(&network.carrier, &["--tcp-ns=3128,8080", "--udp-ns=none"]);
+    ends_with(&network.carriers[0], &["--tcp-ns=3128,8080", "--udp-ns=none"]);
+    assert_eq!(network.carriers.len(), 1, "slirp4netns cannot");
 }
 
 #[test]
 fn name_servers_that_only_the_host_reaches() {
     let resolved = facts(&["127.0.0.53"], &["192.0.2.53"]);
     ends_with(
-        &network(&resolved, &[]).carrier,
+        &network(&resolved, &[]).carriers[0],
         &["--dns-forward=198.18.0.3", "--dns=192.0.2.53", "--tcp-ns=none", "--udp-ns=none"],
     );
     let expected = "nameserver 198.18.0.3\nsearch example.com\n";
@@ -57,7 +60,7 @@ fn name_servers_that_only_the_host_reaches() {
     assert_eq!(cloud.names(), Names::Forwarded("169.254.169.254".parse().unwrap()));
 
     let own = facts(&["127.0.0.1"], &[]);
-    ends_with(&network(&own, &[]).carrier, &["--tcp-ns=53", "--udp-ns=53"]);
+    ends_with(&network(&own, &[]).carriers[0], &["--tcp-ns=53", "--udp-ns=53"]);
     let expected = "nameserver 127.0.0.1\nsearch example.com\n";
     assert_eq!(own.resolver_configuration().as_deref(), Some(expected));
 }
@@ -68,7 +71,7 @@ fn the_hosts_own_addresses_are_closed() {
     let slirp = NetworkFacts { pasta: None, ..pasta.clone() };
     for (facts, carrier) in [(pasta, CarrierKind::Pasta), (slirp, CarrierKind::Slirp4netns)] {
         let network = network(&facts, &[]);
-        assert_eq!(network.carrier.kind, carrier);
+        assert_eq!(network.carriers[0].kind, carrier);
         let closed: Vec<_> =
             network.closed.iter().map(|p| format!("{}/{}", p.address, p.length)).collect();
         assert_eq!(closed, ["169.254.0.0/16", "fe80::/10", "192.0.2.2/32", "2001:db8::2/128"]);
@@ -95,28 +98,10 @@ fn without_a_carrier() {
 }
 
 #[test]
-fn a_host_that_reaches_nothing() {
-    let alone = NetworkFacts { pasta: None, addresses: Vec::new(), ..facts(&[], &[]) };
-    for wanted in [Network::Filtered, Network::FilteredOrHost] {
-        assert_eq!(plan(wanted, &[], &alone, false), Ok(NetworkPlan::None));
-    }
-    // Its own services are something.
-    let needed = plan(Network::FilteredOrHost, &[3128], &alone, false);
-    assert!(matches!(needed, Ok(NetworkPlan::Host(Some(_)))));
-    let failing = NetworkFacts {
-        slirp4netns: None,
-        no_pasta: Some("No external routable interface".to_owned()),
-        ..alone
-    };
-    let why = "pasta does not start: No external routable interface";
-    assert_eq!(failing.unusable().as_deref(), Some(why));
-}
-
-#[test]
 fn root_stays_root_to_join_its_own_namespace() {
     let facts = facts(&[], &[]);
     let Ok(NetworkPlan::Filtered(network)) = plan(Network::Filtered, &[], &facts, true) else {
         panic!("a plan");
     };
-    ends_with(&network.carrier, &["--runas=0"]);
+    ends_with(&network.carriers[0], &["--runas=0"]);
 }

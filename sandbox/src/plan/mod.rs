@@ -93,9 +93,9 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
             born_in: None,
             cgroup_procs: Vec::new(),
             cgroup_dirs: Vec::new(),
-            carrier: match network {
-                NetworkPlan::Filtered(filtered) => Some(filtered.carrier),
-                NetworkPlan::None | NetworkPlan::Host(_) => None,
+            carriers: match network {
+                NetworkPlan::Filtered(filtered) => filtered.carriers,
+                NetworkPlan::None | NetworkPlan::Host(_) => Vec::new(),
             },
             sources: sources.into_paths(),
             become_ids: (!spec.ids.is_single()).then_some((0, 0)),
