@@ -115,7 +115,7 @@ impl KeepPolicy {
 
     fn number(&self, what: What, unit: Unit, whole: Option<f64>) -> Result<Option<u64>, KeepError> {
         let Some(Rule { amount, .. }) = self.0.get(&what) else { return Ok(None) };
-        let number = amount.number(unit, whole);
+        let number = amount.number(unit, whole, None);
         let number =
             number.map_err(|source| KeepError::Amount { amount: amount.to_string(), source })?;
         Ok(number.map(|number| number as u64))

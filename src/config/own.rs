@@ -81,7 +81,7 @@ pub(super) fn read(
     let mut section = section.unwrap_or_else(|| Section::new("albs_node.", Vec::new(), problems));
     let s = &mut section;
     let size = |text: &str| {
-        let amount = Amount(text.to_owned()).number(Unit::Bytes, None).ok()??;
+        let amount = Amount(text.to_owned()).number(Unit::Bytes, None, None).ok()??;
         Some(amount as u64)
     };
     let network = |text: &str| match text {
@@ -158,7 +158,7 @@ fn limits(mut section: Section, problems: &mut Problems) -> BTreeMap<Resource, A
         };
         let amount = Amount(text.clone());
         // What a share is one of is known when a build is planned.
-        match amount.number(resource.unit(), resource.has_share().then_some(1.0)) {
+        match amount.number(resource.unit(), resource.has_share().then_some(1.0), Some(1)) {
             Ok(_) => {
                 limits.insert(resource, amount);
             }

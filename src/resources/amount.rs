@@ -23,12 +23,18 @@ pub enum AmountError {
 }
 
 impl Amount {
-    /// The number, if it is not "none". `whole` is what a share is one of.
+    /// The number, if it is not "none". `whole` is what a share is one of; `cpus` are the host's
+    /// processors, where an amount can be for each of them.
     ///
     /// # Errors
     ///
     /// It is no amount of this unit.
-    pub fn number(&self, unit: Unit, whole: Option<f64>) -> Result<Option<f64>, AmountError> {
+    pub fn number(
+        &self,
+        unit: Unit,
+        whole: Option<f64>,
+        cpus: Option<u32>,
+    ) -> Result<Option<f64>, AmountError> {
         let text = self.0.trim();
         if text == "none" {
             return Ok(None);
@@ -40,10 +46,14 @@ impl Amount {
                 None => Err(AmountError::NoShare),
             };
         }
+        let (text, times) = match (text.strip_suffix("/cpu"), cpus) {
+            (Some(each), Some(cpus)) => (each, f64::from(cpus)),
+            _ => (text, 1.0),
+        };
         let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (digits, suffix) = text.split_at(split);
         let factor = factor(unit, suffix).ok_or_else(|| expected(unit))?;
-        Ok(Some(number(digits, unit)? * factor))
+        Ok(Some(number(digits, unit)? * factor * times))
     }
 }
 
@@ -74,7 +84,7 @@ fn expected(unit: Unit) -> AmountError {
         Unit::BytesPerSecond => AmountError::Form("bytes in a second", "512K or 100M"),
         Unit::Seconds => AmountError::Form("a time", "90, 30m or 12h"),
         Unit::Processors => AmountError::Form("a number of processors", "2, 0.5 or 50%"),
-        Unit::Count => AmountError::Form("a number", "4096"),
+        Unit::Count => AmountError::Form("a number", "4096 or 2048/cpu"),
     }
 }
 

@@ -199,11 +199,13 @@ fn of_class(
     if shares.contains(&resource) && whole.is_none() && amount.0.trim().ends_with('%') {
         return Ok(Setting { number: None, from: format!("class {name}"), required: false });
     }
-    let number = amount.number(resource.unit(), whole).map_err(|source| ResourceError::Amount {
-        class: (*name).to_owned(),
-        resource: resource.name(),
-        amount: amount.to_string(),
-        source,
+    let number = amount.number(resource.unit(), whole, Some(host.cpus)).map_err(|source| {
+        ResourceError::Amount {
+            class: (*name).to_owned(),
+            resource: resource.name(),
+            amount: amount.to_string(),
+            source,
+        }
     })?;
     // Half of all numbers is for the host, whatever the class says.
     let number = match resource {

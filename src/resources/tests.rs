@@ -111,6 +111,10 @@ fn mistakes_are_told() {
         message("[class.a]\nwhy='x'\nlimits={pids='5%'}\n"),
         "class \"a\": pids = 5%: a share of the host has no meaning for it"
     );
+    assert_eq!(
+        message("[class.a]\nwhy='x'\nlimits={pids='5%/cpu'}\n"),
+        "class \"a\": pids = 5%/cpu: a number is expected, like 4096 or 2048/cpu"
+    );
     assert_eq!(message("[class.a]\nwhy='x'\nlimits={memori='4G'}\n"), "x is not valid");
     assert_eq!(message("[class.a]\nwhy='x'\nallow=['everything']\n"), "x is not valid");
     assert_eq!(message("[class.a]\n"), "x is not valid");
