@@ -186,11 +186,7 @@ fn other_addresses(mode: Mode) {
     if !nix::unistd::geteuid().is_root() {
         return skip("only root can make interfaces");
     }
-    // A namespace is that of a thread, and of what it starts.
-    let host = std::thread::spawn(move || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network of its own");
-        let made = Command::new("sh").args(["-ec", INTERFACES]).status().expect("start sh");
-        assert!(made.success(), "ip of iproute2 did not make the interfaces");
+    on_a_host_with(INTERFACES, || {
         let tcp = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("listen");
         let port = tcp.local_addr().expect("an address").port();
         let names = ["192.0.2.2", "203.0.113.1"].map(|own| format!("connect:{own}:{port}"));
@@ -202,9 +198,6 @@ fn other_addresses(mode: Mode) {
         let shared = Run::new(mode).option("--net").option("host").probe(&["try", &names[1]]);
         assert_eq!(shared[names[1].as_str()], "ok", "what would be reached without a filter");
     });
-    if let Err(panic) = host.join() {
-        std::panic::resume_unwind(panic);
-    }
 }
 
 /// Older versions of pasta start on neither of these hosts, slirp4netns does: one that sees
@@ -212,6 +205,7 @@ fn other_addresses(mode: Mode) {
 fn hosts_without_a_route(mode: Mode) {
     const ALONE: &str = "ip link set lo up";
     const IN_A_SUBNET: &str = "
+        ip link set lo up
         ip tuntap add up0 mode tap
         ip address add 203.0.113.2/24 dev up0
         ip link set up0 up";
@@ -225,20 +219,28 @@ fn hosts_without_a_route(mode: Mode) {
     if !nix::unistd::geteuid().is_root() {
         return skip("only root can make interfaces");
     }
-    let host = std::thread::spawn(move || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network of its own");
-        for (interfaces, closed) in [(ALONE, &[][..]), (IN_A_SUBNET, &["connect:203.0.113.2:9"])] {
-            let made = Command::new("sh").args(["-ec", interfaces]).status().expect("start sh");
-            assert!(made.success(), "ip of iproute2 did not make the interfaces");
+    for (interfaces, closed) in [(ALONE, &[][..]), (IN_A_SUBNET, &["connect:203.0.113.2:9"])] {
+        on_a_host_with(interfaces, || {
             let run = Run::new(mode).option("--net").option("filtered");
             let attempts = [&["try", "connect:169.254.169.254:80"], closed].concat();
             let seen = run.probe(&attempts);
             for attempt in &attempts[1..] {
                 assert_eq!(seen[*attempt], "EACCES", "{seen}");
             }
-        }
-    });
-    if let Err(panic) = host.join() {
+        });
+    }
+}
+
+/// Runs a test in a network of its own, in which these commands have made interfaces.
+fn on_a_host_with(interfaces: &str, test: impl FnOnce() + Send) {
+    let host = || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network of its own");
+        let made = Command::new("sh").args(["-ec", interfaces]).status().expect("start sh");
+        assert!(made.success(), "ip of iproute2 did not make the interfaces");
+        test();
+    };
+    // A namespace is that of a thread, and of what it starts.
+    if let Err(panic) = std::thread::scope(|scope| scope.spawn(host).join()) {
         std::panic::resume_unwind(panic);
     }
 }
