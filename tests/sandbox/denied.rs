@@ -219,7 +219,15 @@ fn hosts_without_a_route(mode: Mode) {
     if !nix::unistd::geteuid().is_root() {
         return skip("only root can make interfaces");
     }
-    for (interfaces, closed) in [(ALONE, &[][..]), (IN_A_SUBNET, &["connect:203.0.113.2:9"])] {
+    // A pasta that would start must not keep the other from being tried.
+    let without_pasta = facts.pasta.map_or(IN_A_SUBNET.to_owned(), |program| {
+        format!("{IN_A_SUBNET}\nmount --bind /dev/null {}", program.display())
+    });
+    for (interfaces, closed) in [
+        (ALONE, &[][..]),
+        (IN_A_SUBNET, &["connect:203.0.113.2:9"]),
+        (&without_pasta, &["connect:203.0.113.2:9"]),
+    ] {
         on_a_host_with(interfaces, || {
             let run = Run::new(mode).option("--net").option("filtered");
             let attempts = [&["try", "connect:169.254.169.254:80"], closed].concat();
@@ -231,13 +239,21 @@ fn hosts_without_a_route(mode: Mode) {
     }
 }
 
-/// Runs a test in a network of its own, in which these commands have made interfaces.
+/// Runs a test in a network of its own, in which these commands have made interfaces. As systemd
+/// has it, /tmp is a shared mount there, and what is mounted in it would show.
 fn on_a_host_with(interfaces: &str, test: impl FnOnce() + Send) {
+    const SHARED: &str = "
+        mount --make-rprivate /
+        mount --rbind /tmp /tmp
+        mount --make-shared /tmp";
     let host = || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network of its own");
-        let made = Command::new("sh").args(["-ec", interfaces]).status().expect("start sh");
-        assert!(made.success(), "ip of iproute2 did not make the interfaces");
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("a host of its own");
+        let made = Command::new("sh").args(["-ec", &format!("{SHARED}\n{interfaces}")]).status();
+        assert!(made.expect("start sh").success(), "mount or ip has failed");
+        let mounts = || std::fs::read_to_string("/proc/thread-self/mountinfo").expect("mounts");
+        let before = mounts();
         test();
+        assert_eq!(mounts(), before, "mounts of a sandbox or its carrier reached the host");
     };
     // A namespace is that of a thread, and of what it starts.
     if let Err(panic) = std::thread::scope(|scope| scope.spawn(host).join()) {

@@ -40,6 +40,9 @@ impl Running {
         let mut command = Command::new(&carrier.program);
         command.args(&carrier.arguments).arg(pid.to_string()).args(&carrier.last);
         command.env_clear().current_dir("/");
+        if carrier.apart {
+            crate::sys::with_mounts_of_its_own(&mut command);
+        }
         match carrier.kind {
             CarrierKind::Pasta => {
                 // What goes to the background becomes a child of this process.

@@ -77,6 +77,8 @@ pub struct Carrier {
     pub arguments: Vec<String>,
     /// Arguments after it.
     pub last: Vec<String>,
+    /// Whether it is started where nothing that it mounts reaches the host.
+    pub apart: bool,
 }
 
 /// How a carrier is started and ended.
@@ -136,7 +138,7 @@ fn filtered(host_ports: &[u16], facts: &NetworkFacts, is_root: bool) -> Result<F
     }
     // Without a default route, older versions of pasta do not start.
     if let Some(program) = facts.slirp4netns.as_ref().filter(|_| host_ports.is_empty()) {
-        carriers.push(slirp4netns(program.clone()));
+        carriers.push(slirp4netns(program.clone(), is_root));
     }
     match (carriers.is_empty(), host_ports.first()) {
         (true, Some(port)) => Err(format!(
@@ -185,10 +187,10 @@ fn pasta(program: PathBuf, host_ports: &[u16], names: &Names, is_root: bool) -> 
         // its capabilities and the host's files in any case.
         arguments.push("--runas=0".to_owned());
     }
-    Carrier { kind: CarrierKind::Pasta, program, arguments, last: Vec::new() }
+    Carrier { kind: CarrierKind::Pasta, program, arguments, last: Vec::new(), apart: false }
 }
 
-fn slirp4netns(program: PathBuf) -> Carrier {
+fn slirp4netns(program: PathBuf, is_root: bool) -> Carrier {
     let mut arguments = words(&[
         "--configure",
         "--mtu=65520",
@@ -199,7 +201,10 @@ fn slirp4netns(program: PathBuf) -> Carrier {
         "--exit-fd=0",
     ]);
     arguments.push(format!("--cidr={SLIRP_NETWORK}"));
-    Carrier { kind: CarrierKind::Slirp4netns, program, arguments, last: words(&["tap0"]) }
+    // It mounts a root of its own on /tmp. Where that is a shared mount, as systemd makes it, root's
+    // would be the host's /tmp from then on. An ordinary user's mounts never get to the host.
+    let apart = is_root;
+    Carrier { kind: CarrierKind::Slirp4netns, program, arguments, last: words(&["tap0"]), apart }
 }
 
 fn words(words: &[&str]) -> Vec<String> {

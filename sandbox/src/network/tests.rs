@@ -33,6 +33,10 @@ fn pasta_comes_first_and_opens_nothing() {
     // Where that does not start.
     let kinds: Vec<CarrierKind> = network.carriers.iter().map(|carrier| carrier.kind).collect();
     assert_eq!(kinds, [CarrierKind::Pasta, CarrierKind::Slirp4netns]);
+    assert!(network.carriers.iter().all(|carrier| !carrier.apart));
+    let of_root = filtered(&[], &facts, true).unwrap();
+    let apart: Vec<bool> = of_root.carriers.iter().map(|carrier| carrier.apart).collect();
+    assert_eq!(apart, [false, true]);
     assert_eq!(facts.resolver_configuration(), None);
 }
 

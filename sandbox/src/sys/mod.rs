@@ -3,8 +3,11 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -90,6 +93,20 @@ pub(crate) fn spawn(child: impl FnMut() -> isize) -> nix::Result<Pid> {
     // has ended; until then the child has this memory, and what the closure borrows, for itself.
     // It ends by _exit(2), in the C library, so nothing is run that belongs to this process.
     unsafe { nix::sched::clone(Box::new(child), &mut stack, flags, Some(Signal::SIGCHLD as i32)) }
+}
+
+/// Lets a command start in a mount namespace of its own: it sees what is mounted on the host later,
+/// and the host nothing of what it mounts.
+pub(crate) fn with_mounts_of_its_own(command: &mut Command) {
+    let none = None::<&str>;
+    let enter = move || {
+        nix::sched::unshare(CloneFlags::CLONE_NEWNS)?;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec there are two system calls, which allocate nothing and take no
+    // locks.
+    unsafe { command.pre_exec(enter) };
 }
 
 /// Takes over a descriptor that the parent promised to have left open at this number.
