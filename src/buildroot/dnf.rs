@@ -12,6 +12,22 @@ pub const CACHE: &str = "/var/cache/dnf";
 /// rpm's database in a buildroot unless its own rpm says otherwise.
 pub const DEFAULT_DBPATH: &str = "/var/lib/rpm";
 
+/// rpm's own plugins for transactions (rpm-plugins(8)), but for that of SELinux. They act on the
+/// system that rpm runs on: its logs, its power, its security policy. `unshare` wants namespaces,
+/// which installs may not make, and ends the transaction without them; scriptlets are in the
+/// sandbox, and have the network of dnf (policies/profiles/install.toml).
+const PLUGINS: [&str; 9] = [
+    "audit",
+    "dbus_announce",
+    "fapolicyd",
+    "fsverity",
+    "ima",
+    "prioreset",
+    "syslog",
+    "systemd_inhibit",
+    "unshare",
+];
+
 /// A package manager that carries out a config's commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageManager {
@@ -262,9 +278,10 @@ pub fn timeout_ms(options: &MockOptions) -> Option<u64> {
 pub fn files(options: &MockOptions, dbpath: &str) -> Vec<(PathBuf, String)> {
     // _netsharedpath: these are mount points, which rpm must not unpack over.
     let mut macros = format!("%_dbpath {dbpath}\n%_netsharedpath /proc:/sys\n");
-    if options.plugins.selinux {
-        // Labels are the host's matter; inside there is no policy that would know them.
-        macros += "%__transaction_selinux %{nil}\n";
+    // Labels are the host's matter; inside there is no policy that would know them.
+    let labels = options.plugins.selinux.then_some("selinux");
+    for name in PLUGINS.into_iter().chain(labels) {
+        macros += &format!("%__transaction_{name} %{{nil}}\n");
     }
     let mut files = vec![
         (CONFIG.into(), options.dnf_conf.clone()),
@@ -285,6 +302,20 @@ pub fn files(options: &MockOptions, dbpath: &str) -> Vec<(PathBuf, String)> {
 mod tests {
     use super::*;
     use crate::buildroot::testing::options;
+
+    #[test]
+    fn rpm_loads_no_plugins() {
+        let mut options = options("dnf");
+        let unset = |options: &MockOptions, name: &str| {
+            let line = format!("%__transaction_{name} %{{nil}}\n");
+            let files = files(options, DEFAULT_DBPATH);
+            files.iter().filter(|(_, content)| content.contains(&line)).count()
+        };
+        // In both places where rpm looks.
+        assert_eq!((unset(&options, "unshare"), unset(&options, "selinux")), (2, 2));
+        options.plugins.selinux = false;
+        assert_eq!((unset(&options, "unshare"), unset(&options, "selinux")), (2, 0));
+    }
 
     /// A host with these programs: path and what it leads to.
     fn host(
