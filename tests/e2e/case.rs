@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use crate::fixture::{Fixture, Kind, directory_of, fixture, repository, skip};
 
-/// Longer than anything here takes in a guest (`scripts/platforms`) of a busy machine.
-const LIMIT: Duration = Duration::from_secs(600);
+/// Longer than anything here takes in a guest (`scripts/platforms`), also an emulated one.
+const LIMIT: Duration = Duration::from_secs(1800);
 
 static MARKERS: AtomicU32 = AtomicU32::new(0);
 
