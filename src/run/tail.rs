@@ -75,6 +75,7 @@ pub fn plain(text: &str) -> String {
             // The C1 range holds one-character forms of the escape sequences; the others change
             // the direction of text.
             c if c.is_control() => '\u{fffd}',
+            '\u{061c}' | '\u{200e}' | '\u{200f}' => '\u{fffd}',
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
             c => c,
         })
