@@ -1,5 +1,6 @@
 //! What this host can do, probed once into a value. Pure code decides from it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,10 @@ pub struct HostFacts {
     pub processors: u32,
     /// Settings that can forbid user namespaces: sysctl path and value.
     pub userns_settings: Vec<(String, String)>,
+    /// How much of the kernel's own objects each user may have, by names of `/proc/sys/user`
+    /// (namespaces(7)); those of the caller's user namespace.
+    #[serde(default)]
+    pub user_limits: BTreeMap<String, u64>,
     /// Version of the kernel's Landlock interface; 0 if it has none.
     #[serde(default)]
     pub landlock: u32,
@@ -95,6 +100,7 @@ impl HostFacts {
                     Some((name.to_string(), value.trim().to_owned()))
                 })
                 .collect(),
+            user_limits: user_limits(&root.join("proc/sys/user")),
             landlock: crate::sys::landlock_version(),
             cgroup: CgroupFacts::probe_at(root),
             network: NetworkFacts::probe_at(root),
@@ -130,6 +136,16 @@ impl HostFacts {
 pub fn page_size() -> u64 {
     let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
     size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
+}
+
+/// The numbers in the files of a directory.
+fn user_limits(directory: &Path) -> BTreeMap<String, u64> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let limit = |entry: fs::DirEntry| {
+        let number = fs::read_to_string(entry.path()).ok()?.trim().parse().ok()?;
+        Some((entry.file_name().into_string().ok()?, number))
+    };
+    entries.filter_map(limit).collect()
 }
 
 /// Whose lines count in `/etc/subuid`.
@@ -212,5 +228,6 @@ mod tests {
         let facts = HostFacts::probe_at(dir.path());
         assert!(facts.subuid.is_empty() && facts.newuidmap.is_none());
         assert_eq!(facts.userns_forbidden_by().as_deref(), Some("user.max_user_namespaces=15000"));
+        assert_eq!(facts.user_limits, BTreeMap::from([("max_user_namespaces".to_owned(), 0)]));
     }
 }

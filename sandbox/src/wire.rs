@@ -48,12 +48,24 @@ pub struct Launch {
     pub become_ids: Option<(u32, u32)>,
     /// Existing directory of the host over which the new root is mounted.
     pub stage: PathBuf,
-    /// What to mount and set, in this order; the first step makes the root.
+    /// What to set and mount, in this order; nothing is mounted before there is a root.
     pub steps: Vec<Step>,
+    /// What the kernel can be asked for.
+    pub calls: Calls,
     /// The command.
     pub payload: Payload,
     /// Wall-clock limit in milliseconds from the start of the command.
     pub timeout_ms: Option<u64>,
+}
+
+/// System calls that not every kernel has. Without them the same is done by more calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calls {
+    /// openat2(2), since Linux 5.6.
+    pub openat2: bool,
+    /// mount_setattr(2), since Linux 5.12.
+    pub mount_setattr: bool,
 }
 
 /// Namespaces of clone(2).
@@ -128,6 +140,8 @@ pub enum Op {
     Symlink { at: PathBuf, target: PathBuf },
     /// Hide a file behind the null device, or a directory behind an empty tmpfs.
     Mask { at: PathBuf, null: usize },
+    /// How much of something of the kernel's this sandbox may have, by a name in `/proc/sys/user`.
+    UserLimit { name: String, number: u64 },
     /// Host name.
     Hostname { name: String },
     /// Bring the loopback interface up.
@@ -191,6 +205,7 @@ impl fmt::Display for Op {
                 write!(f, "symlink {} to {}", at.display(), target.display())
             }
             Op::Mask { at, .. } => write!(f, "mask {}", at.display()),
+            Op::UserLimit { name, number } => write!(f, "set user/{name} to {number}"),
             Op::Hostname { name } => write!(f, "host name {name}"),
             Op::Loopback => write!(f, "loopback interface up"),
             Op::Close { prefix } => write!(f, "close {}/{}", prefix.address, prefix.length),

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
-use sandbox::wire::{End, Launch, Op, Report};
+use sandbox::wire::{End, Launch, Op, Report, Step};
 
 use crate::harness::{Mode, Run, own, programs, skip, temporary_directory};
 use crate::processes::{assert_nothing_is_left, started};
@@ -82,6 +82,11 @@ fn replay(launch: &Launch) -> Option<Report> {
     report(Some(&serde_json::to_vec(launch).expect("JSON")))
 }
 
+/// The step that makes the root.
+fn root(launch: &mut Launch) -> &mut Step {
+    launch.steps.iter_mut().find(|step| matches!(step.op, Op::RootBind { .. })).expect("a root")
+}
+
 #[test]
 fn plans_can_be_replayed_and_broken() {
     if own() != Mode::Root {
@@ -104,8 +109,7 @@ fn plans_can_be_replayed_and_broken() {
     assert_failed(report, "root: bind source", "");
     let report = broken(&|launch| launch.steps.clear());
     assert_failed(report, "enter the root: no step made one", "");
-    let report =
-        broken(&|launch| launch.steps[0].op = Op::RootBind { source: 99, read_only: true });
+    let report = broken(&|launch| root(launch).op = Op::RootBind { source: 99, read_only: true });
     assert_failed(report, "root: bind source 99", "");
     let report = broken(&|launch| launch.ids.uids[0].outside = u32::MAX);
     assert_failed(report, "write uid_map", "");

@@ -31,6 +31,7 @@ mod harness;
 mod init;
 mod library;
 mod limits;
+mod oldest;
 mod policies;
 mod processes;
 mod pty;

@@ -161,6 +161,11 @@ impl CgroupPlan {
         }
     }
 
+    /// Whether a limit on memory, if there is one, will hold.
+    pub(crate) fn limits_memory(&self) -> bool {
+        self.version != Version::None && !self.unenforced.iter().any(|limit| limit == "memory")
+    }
+
     /// Notes a limit that no controller can enforce.
     fn give_up(
         &mut self,

@@ -17,7 +17,7 @@ use nix::sys::stat::Mode;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::resolve::{self, Target};
+use super::resolve::{self, Below, Target};
 use super::{Attempt, Failure};
 use crate::wire::{Child, Launch, Op};
 
@@ -78,7 +78,7 @@ impl<'a> Builder<'a> {
                 let target = self.target_like(*source, at)?;
                 self.bind(*source, &fd_path(&target))?;
                 if *read_only {
-                    self.remount_tree(resolve::open(self.root()?, at, Target::Existing)?.as_fd())
+                    self.remount_tree(self.open(at, Target::Existing)?.as_fd())
                 } else {
                     Ok(())
                 }
@@ -88,10 +88,11 @@ impl<'a> Builder<'a> {
                 overlay(&fd_path(&target), &self.overlay_options(layers, upper, work, *volatile)?)
             }
             Op::ReadOnly { at } => {
+                let at_once = self.launch.calls.mount_setattr;
                 let target = self.mount_point(at, Target::Existing)?;
                 let path = fd_path(&target);
                 mount(Some(&path), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
-                remount_read_only(resolve::open(self.root()?, at, Target::Existing)?.as_fd())
+                remount_read_only(self.open(at, Target::Existing)?.as_fd(), at_once)
             }
             Op::Tmpfs { at, mode, size_bytes } => {
                 let target = self.mount_point(at, Target::Directory(0o755))?;
@@ -112,12 +113,10 @@ impl<'a> Builder<'a> {
                 let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
                 self.special("devpts", at, flags, Some(&options))
             }
-            Op::Mkdir { at, mode } => {
-                resolve::open(self.root()?, at, Target::Directory(*mode)).map(drop)
-            }
+            Op::Mkdir { at, mode } => self.open(at, Target::Directory(*mode)).map(drop),
             Op::Write { at, content, mode } => self.write(at, content, *mode),
             Op::Symlink { at, target } => {
-                let (dir, name) = resolve::parent(self.root()?, at)?;
+                let (dir, name) = resolve::parent(self.below()?, at)?;
                 match nix::unistd::symlinkat(target, dir, name) {
                     Err(Errno::EEXIST) => Ok(()),
                     result => result,
@@ -131,6 +130,11 @@ impl<'a> Builder<'a> {
                 } else {
                     self.bind(*null, &fd_path(&target))
                 }
+            }
+            // In the host's /proc, which shows what is of this process's namespace.
+            Op::UserLimit { name, number } => {
+                fs::write(Path::new("/proc/sys/user").join(name), number.to_string())
+                    .map_err(to_errno)
             }
             Op::Hostname { name } => nix::unistd::sethostname(name),
             Op::Loopback => crate::sys::loopback_up(),
@@ -147,6 +151,15 @@ impl<'a> Builder<'a> {
         nix::unistd::pivot_root(".", ".").step("pivot_root to the new root")?;
         umount2(".", MntFlags::MNT_DETACH).step("detach the host's root")?;
         nix::unistd::chdir("/").step("enter the root")
+    }
+
+    /// Opens a path inside as a location.
+    fn open(&self, at: &Path, target: Target) -> nix::Result<OwnedFd> {
+        self.below()?.open(at, target)
+    }
+
+    fn below(&self) -> nix::Result<Below<'_>> {
+        Ok(Below { root: self.root()?, openat2: self.launch.calls.openat2 })
     }
 
     fn root(&self) -> nix::Result<BorrowedFd<'_>> {
@@ -185,7 +198,7 @@ impl<'a> Builder<'a> {
     /// there. The mount would lie over the root, where the sandbox does not see it, instead of
     /// hiding what it is meant to hide.
     fn mount_point(&self, at: &Path, target: Target) -> nix::Result<OwnedFd> {
-        let fd = resolve::open(self.root()?, at, target)?;
+        let fd = self.open(at, target)?;
         let here = nix::sys::stat::fstat(&fd)?;
         if (here.st_dev, here.st_ino) == self.root_id {
             return Err(Errno::EBUSY);
@@ -243,7 +256,7 @@ impl<'a> Builder<'a> {
 
     /// Replaces a file, or what a link in its place points at is left alone and the link replaced.
     fn write(&self, at: &Path, content: &str, mode: u32) -> nix::Result<()> {
-        let (dir, name) = resolve::parent(self.root()?, at)?;
+        let (dir, name) = resolve::parent(self.below()?, at)?;
         match unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(error) => return Err(error),
@@ -256,15 +269,16 @@ impl<'a> Builder<'a> {
 
     /// Makes a mount and all below it read-only.
     fn remount_tree(&self, top: BorrowedFd<'_>) -> nix::Result<()> {
-        if crate::sys::make_read_only(top, true).is_ok() {
+        let at_once = self.launch.calls.mount_setattr;
+        if at_once && crate::sys::make_read_only(top, true).is_ok() {
             return Ok(());
         }
-        remount_read_only(top)?;
+        remount_read_only(top, at_once)?;
         let path = fs::read_link(fd_path(&top)).map_err(to_errno)?;
         for (id, below) in mounts_below(&path)? {
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             match open(below.as_path(), flags, Mode::empty()) {
-                Ok(fd) if mount_id(fd.as_fd())? == id => remount_read_only(fd.as_fd())?,
+                Ok(fd) if mount_id(fd.as_fd())? == id => remount_read_only(fd.as_fd(), at_once)?,
                 // The host's mounts at the place where the root is put together are hidden by it,
                 // but still listed: what has their path now is something else.
                 Ok(_) => {}
@@ -294,8 +308,8 @@ fn empty_directory(target: &OwnedFd) -> nix::Result<()> {
 
 /// Adds read-only to a mount and keeps its other flags: in a user namespace, dropping one that
 /// the host had set is refused (mount_namespaces(7)).
-fn remount_read_only(fd: BorrowedFd<'_>) -> nix::Result<()> {
-    if crate::sys::make_read_only(fd, false).is_ok() {
+fn remount_read_only(fd: BorrowedFd<'_>, at_once: bool) -> nix::Result<()> {
+    if at_once && crate::sys::make_read_only(fd, false).is_ok() {
         return Ok(());
     }
     let have = fstatvfs(fd)?.flags();

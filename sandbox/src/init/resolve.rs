@@ -28,15 +28,26 @@ pub(super) enum Target {
     File,
 }
 
-/// Opens `path` below `root` as a location (O_PATH), making what is missing on the way.
-///
-/// Following a link that a hostile root contains ends inside the root: `..` at the root stays at
-/// the root, and absolute targets start from it.
-pub(super) fn open(root: BorrowedFd<'_>, path: &Path, target: Target) -> nix::Result<OwnedFd> {
-    at_once(root, path, target).unwrap_or_else(|| walk(root, path, target))
+/// A root below which paths are resolved.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Below<'a> {
+    pub(super) root: BorrowedFd<'a>,
+    /// Whether the kernel can be asked for openat2(2).
+    pub(super) openat2: bool,
 }
 
-/// As [`open`], by few calls. None if that does not go: the kernel lacks them, or more is missing
+impl Below<'_> {
+    /// Opens `path` as a location (O_PATH), making what is missing on the way.
+    ///
+    /// Following a link that a hostile root contains ends inside the root: `..` at the root stays
+    /// at the root, and absolute targets start from it.
+    pub(super) fn open(&self, path: &Path, target: Target) -> nix::Result<OwnedFd> {
+        let at_once = self.openat2.then(|| at_once(self.root, path, target)).flatten();
+        at_once.unwrap_or_else(|| walk(self.root, path, target))
+    }
+}
+
+/// As [`Below::open`], by few calls. None if that does not go: the kernel lacks them, or more is missing
 /// than the last name, or there is an error that the walk gives as well.
 fn at_once(root: BorrowedFd<'_>, path: &Path, target: Target) -> Option<nix::Result<OwnedFd>> {
     let beneath = |path: &Path, flags: OFlag| {
@@ -62,7 +73,7 @@ fn at_once(root: BorrowedFd<'_>, path: &Path, target: Target) -> Option<nix::Res
     }
 }
 
-/// As [`open`], by calls that every kernel has.
+/// As [`Below::open`], by calls that every kernel has.
 fn walk(root: BorrowedFd<'_>, path: &Path, target: Target) -> nix::Result<OwnedFd> {
     let mut names: VecDeque<OsString> = names(path);
     // Directories from the root down to where the walk is.
@@ -119,13 +130,10 @@ fn walk(root: BorrowedFd<'_>, path: &Path, target: Target) -> nix::Result<OwnedF
 }
 
 /// Opens the directory of `path` and gives its last name, which is not followed.
-pub(super) fn parent<'a>(
-    root: BorrowedFd<'_>,
-    path: &'a Path,
-) -> nix::Result<(OwnedFd, &'a OsStr)> {
+pub(super) fn parent<'a>(below: Below<'_>, path: &'a Path) -> nix::Result<(OwnedFd, &'a OsStr)> {
     let name = path.file_name().ok_or(Errno::EINVAL)?;
     let dir = path.parent().unwrap_or(Path::new("/"));
-    Ok((open(root, dir, Target::Directory(0o755))?, name))
+    Ok((below.open(dir, Target::Directory(0o755))?, name))
 }
 
 fn names(path: &Path) -> VecDeque<OsString> {
@@ -180,6 +188,10 @@ mod tests {
     fn path_of(fd: &OwnedFd) -> std::path::PathBuf {
         use std::os::fd::AsRawFd;
         fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap()
+    }
+
+    fn open(root: BorrowedFd<'_>, path: &Path, target: Target) -> nix::Result<OwnedFd> {
+        Below { root, openat2: true }.open(path, target)
     }
 
     /// Both ways must do the same.

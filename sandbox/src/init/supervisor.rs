@@ -88,6 +88,9 @@ fn supervise(control: &mut Control) -> Result<(), Failure> {
         SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .step("make a signal descriptor")?;
 
+    // Where it does not go, filters are all that hides the caller's keys.
+    let _ = crate::sys::leave_session_keyring();
+
     let (ours, theirs) = UnixStream::pair().step("make the socket to pid 1")?;
     let (mut ours, theirs) = (Some(File::from(OwnedFd::from(ours))), OwnedFd::from(theirs));
     let mut theirs = Some(theirs);

@@ -12,7 +12,7 @@ use crate::host::HostFacts;
 use crate::network::{self, NetworkPlan};
 use crate::outcome::{Enforcement, Layer};
 use crate::spec::{Mount, SandboxSpec};
-use crate::wire::{Launch, Namespace};
+use crate::wire::{Calls, Launch, Namespace};
 
 /// A sandbox ready to be started: what `sandbox-init` will do, what the parent does before, and
 /// how much of the isolation that was asked for this host gives.
@@ -33,6 +33,11 @@ pub struct Plan {
 /// The first kernel whose clone3(2) has CLONE_INTO_CGROUP.
 const CLONE_INTO_CGROUP: (u32, u32) = (5, 7);
 
+/// The first kernel with openat2(2).
+const OPENAT2: (u32, u32) = (5, 6);
+/// The first kernel with mount_setattr(2).
+const MOUNT_SETATTR: (u32, u32) = (5, 12);
+
 /// Name of the policy that answers ownership calls where only one id exists.
 pub const SINGLE_ID_POLICY: &str = "single-id";
 
@@ -45,11 +50,11 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
     check(spec)?;
     let mut sources = mounts::Sources::default();
     let network = network::plan(spec.network, &spec.host_ports, &host.network, host.uid == 0)?;
-    let steps = mounts::steps(spec, host, &network, &mut sources);
     let cgroup = match spec.accounting || spec.limits.any() {
         true => crate::cgroup::plan(&spec.name, &spec.limits, &host.cgroup)?,
         false => CgroupPlan::none(),
     };
+    let steps = mounts::steps(spec, host, &network, !cgroup.limits_memory(), &mut sources);
     let mut seccomp = spec.seccomp.clone();
     if spec.ids.is_single() {
         seccomp.push(SINGLE_ID_POLICY.to_owned());
@@ -103,6 +108,10 @@ pub fn plan(spec: &SandboxSpec, host: &HostFacts) -> Result<Plan, PlanError> {
             // stay visible, since mounting goes through /proc/self/fd.
             stage: "/tmp".into(),
             steps,
+            calls: Calls {
+                openat2: host.kernel_is(OPENAT2),
+                mount_setattr: host.kernel_is(MOUNT_SETATTR),
+            },
             payload: payload::payload(spec, restrictions),
             timeout_ms: spec.timeout_ms,
         },

@@ -61,19 +61,30 @@ const DEV_LINKS: [(&str, &str); 5] = [
     ("stderr", "/proc/self/fd/2"),
     ("ptmx", "pts/ptmx"),
 ];
+/// What of /sys tells one machine from another, by serial number or by how much power it uses, and
+/// is of no use to builds.
+const SYS_MASKED: [&str; 3] = ["firmware", "devices/virtual/dmi", "devices/virtual/powercap"];
+/// The part of what a user may have that each sandbox gets.
+const USER_SHARE: u64 = 4;
+/// What limits are in user namespaces that nobody has set them in (namespaces(7)).
+const UNLIMITED: u64 = i32::MAX as u64;
 /// Kernel with volatile overlays.
 const VOLATILE: (u32, u32) = (5, 10);
 /// Group `tty` of every distribution, which owns pseudo terminals.
 const TTY_GID: u32 = 5;
 
+/// `only_sizes`: no control group limits memory, so that nothing limits files in it but their file
+/// system.
 pub(super) fn steps(
     spec: &SandboxSpec,
     host: &HostFacts,
     network: &NetworkPlan,
+    only_sizes: bool,
     sources: &mut Sources,
 ) -> Vec<Step> {
     let has_volatile = host.kernel_is(VOLATILE);
-    let mut steps = Steps { steps: Vec::new(), has_volatile };
+    let memory = spec.limits.memory_bytes.filter(|_| only_sizes).map(|limit| limit.value);
+    let mut steps = Steps { steps: user_limits(host), has_volatile, memory };
     steps.required(match &spec.root {
         Root::Directory { path, read_only } => {
             Op::RootBind { source: sources.index(path), read_only: *read_only }
@@ -105,10 +116,24 @@ pub(super) fn steps(
     steps.steps
 }
 
+/// Inotify, fanotify and namespaces are counted for whoever made the user namespace as well (user.*
+/// in namespaces(7)), so that one sandbox could leave nothing to the others of its user.
+fn user_limits(host: &HostFacts) -> Vec<Step> {
+    let limit = |(name, number): (&String, &u64)| {
+        let op = Op::UserLimit { name: name.clone(), number: (number / USER_SHARE).max(1) };
+        Step { op, tolerance: Tolerance::Any }
+    };
+    // In a user namespace of a container, what holds is not told.
+    let known = |(_, number): &(&String, &u64)| (1..UNLIMITED).contains(*number);
+    host.user_limits.iter().filter(known).map(limit).collect()
+}
+
 struct Steps {
     steps: Vec<Step>,
     /// Whether the kernel has volatile overlays.
     has_volatile: bool,
+    /// The limit on memory, in bytes, if it is only for file systems to keep.
+    memory: Option<u64>,
 }
 
 impl Steps {
@@ -145,7 +170,7 @@ impl Steps {
             Mount::Tmpfs { destination, mode, size_bytes } => self.required(Op::Tmpfs {
                 at: destination.clone(),
                 mode: *mode,
-                size_bytes: *size_bytes,
+                size_bytes: size_bytes.or(self.half_of_memory()),
             }),
             Mount::Proc { destination } => self.proc(destination, sources),
             // With the host's network, sysfs would belong to a namespace that is not ours.
@@ -156,6 +181,10 @@ impl Steps {
                 self.required(Op::Empty { at: destination.clone() });
                 let op = Op::Sysfs { at: destination.clone() };
                 self.steps.push(Step { op, tolerance: Tolerance::Any });
+                let null = sources.index(Path::new("/dev/null"));
+                for name in SYS_MASKED {
+                    self.if_present(Op::Mask { at: destination.join(name), null });
+                }
             }
             Mount::Dev { destination } => self.dev(destination, spec, sources),
             Mount::Directory { destination, mode } => {
@@ -199,7 +228,17 @@ impl Steps {
         }
         let tty_gid = spec.ids.contains(0, TTY_GID).then_some(TTY_GID);
         self.required(Op::Devpts { at: at.join("pts"), tty_gid });
-        self.required(Op::Tmpfs { at: at.join("shm"), mode: 0o1777, size_bytes: None });
+        self.required(Op::Tmpfs {
+            at: at.join("shm"),
+            mode: 0o1777,
+            size_bytes: self.half_of_memory(),
+        });
+    }
+
+    /// What the kernel gives a tmpfs without a size, of the memory of the sandbox instead of the
+    /// host's.
+    fn half_of_memory(&self) -> Option<u64> {
+        self.memory.map(|bytes| bytes / 2)
     }
 }
 

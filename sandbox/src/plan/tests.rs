@@ -23,6 +23,10 @@ fn host() -> HostFacts {
         machine: "x86_64".to_owned(),
         processors: 2,
         userns_settings: Vec::new(),
+        user_limits: BTreeMap::from([
+            ("max_inotify_instances".to_owned(), 128),
+            ("max_user_namespaces".to_owned(), i32::MAX as u64),
+        ]),
         cgroup: CgroupFacts::default(),
     }
 }

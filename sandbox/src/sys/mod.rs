@@ -193,6 +193,20 @@ pub(crate) fn landlock_version() -> u32 {
     u32::try_from(version).unwrap_or(0)
 }
 
+/// Puts this process into a new session keyring, which is empty, in place of the caller's
+/// (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING).
+///
+/// # Errors
+///
+/// ENOSYS: the kernel has no keyrings. EDQUOT: its user has as many as are allowed.
+pub(crate) fn leave_session_keyring() -> nix::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_ulong = 1;
+    let unnamed = std::ptr::null::<libc::c_char>();
+    // SAFETY: without a name, the call reads no memory of this process.
+    let keyring = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, unnamed) };
+    Errno::result(keyring).map(drop)
+}
+
 /// Sets the loopback interface of this network namespace up (netdevice(7)).
 pub(crate) fn loopback_up() -> nix::Result<()> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
