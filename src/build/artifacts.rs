@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::buildroot::sandboxes::Context;
 use crate::buildroot::workspace::Workspace;
 use crate::buildroot::{Env, maintenance};
 use crate::checksum;
@@ -15,6 +16,9 @@ use crate::verdict::{Class, Failure, classify_command, status};
 
 /// Longer than copying takes anywhere: a kernel's packages are some gigabytes.
 const COLLECT_TIMEOUT_MS: u64 = 3_600_000;
+
+/// All packages of a build together, in bytes; more is a flood.
+const MAX_BYTES: u64 = 64 << 30;
 
 /// A package in the result directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,7 +52,9 @@ pub(super) fn collect(
     earlier: &[Artifact],
 ) -> Result<Collected, Failure> {
     let place = Path::new("/run/albs-node/tree");
-    let task = Task::Collect { root: place.to_owned(), directories: directories.to_vec() };
+    let most_bytes = most_bytes(&env.context);
+    let directories = directories.to_vec();
+    let task = Task::Collect { root: place.to_owned(), directories, most_bytes };
     let trees = [(workspace.written(), place.to_owned(), true)];
     let failed = |message: String, source: Option<Box<dyn std::error::Error + Send + Sync>>| {
         Failure::infrastructure(stage.stage, status::RESULTDIR, message, source)
@@ -61,7 +67,7 @@ pub(super) fn collect(
 
     let earlier: Vec<String> = earlier.iter().map(|artifact| artifact.name.clone()).collect();
     let (outcome, received) =
-        stage.received(&spec, |reader| receive_entries(reader, results, &earlier))?;
+        stage.received(&spec, |reader| receive_entries(reader, results, &earlier, most_bytes))?;
     if let Some(failure) =
         classify_command(stage.stage, "collecting results", &outcome, &spec.limits)
     {
@@ -85,14 +91,23 @@ pub(super) fn collect(
     }
 }
 
+/// How many bytes a build may leave as results: as many as it may write, since they are copied to
+/// where nothing else limits them.
+pub(super) fn most_bytes(context: &Context) -> u64 {
+    context.disk.map_or(u64::MAX, |limit| limit.bytes).min(MAX_BYTES)
+}
+
 /// Reads the archive and writes the packages.
 fn receive_entries(
     reader: &mut impl Read,
     results: &ResultDir,
     earlier: &[String],
+    most_bytes: u64,
 ) -> io::Result<(Collected, Option<String>)> {
     let mut collected = Collected::default();
-    let mut archive = tar::Archive::new(reader);
+    // Headers and padding of at most 4096 files, and the manifest.
+    const MORE: u64 = 16 << 20;
+    let mut archive = tar::Archive::new(reader.take(most_bytes.saturating_add(MORE)));
     for entry in archive.entries()? {
         let mut entry = entry?;
         let name = entry.path_bytes().into_owned();

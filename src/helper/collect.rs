@@ -12,6 +12,7 @@ use std::path::Path;
 
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
+use nix::unistd::{Whence, lseek};
 use serde::{Deserialize, Serialize};
 
 use super::context;
@@ -20,8 +21,6 @@ use super::context;
 pub const MANIFEST: &str = "manifest.json";
 /// More packages than any source package has; the kernel's has about a hundred.
 const MAX_FILES: usize = 4096;
-/// All packages of a build together; more is a flood.
-const MAX_BYTES: u64 = 64 << 30;
 /// How many names are listed of what was left.
 const MAX_REJECTED: usize = 100;
 /// Directories below the ones that are named, since `%_rpmfilename` may put packages into one
@@ -39,6 +38,8 @@ pub struct Manifest {
     pub error: Option<String>,
     #[serde(skip)]
     bytes: u64,
+    #[serde(skip)]
+    most_bytes: u64,
 }
 
 impl Manifest {
@@ -49,9 +50,14 @@ impl Manifest {
     }
 }
 
-pub(super) fn collect(root: &Path, directories: &[String], out: impl Write) -> io::Result<()> {
+pub(super) fn collect(
+    root: &Path,
+    directories: &[String],
+    most_bytes: u64,
+    out: impl Write,
+) -> io::Result<()> {
     let mut archive = tar::Builder::new(out);
-    let mut manifest = Manifest::default();
+    let mut manifest = Manifest { most_bytes, ..Manifest::default() };
     for directory in directories {
         match open_below(root, directory) {
             Ok(dir) => {
@@ -121,12 +127,16 @@ fn take_directory<W: Write>(
             Some(name) if manifest.taken.iter().any(|taken| taken == name) => {
                 manifest.reject(&shown, "a second package of that name");
             }
-            Some(_) if is_sparse(&metadata) => manifest.reject(&shown, "a sparse file"),
+            // It would be taken once for each name, and is on the build's bill only once.
+            Some(_) if metadata.nlink() > 1 => manifest.reject(&shown, "a file with several names"),
+            Some(_) if is_sparse(&file, &metadata) => manifest.reject(&shown, "a sparse file"),
             Some(_) if !is_package(&mut file)? => manifest.reject(&shown, "not a package"),
             Some(name) => {
                 manifest.bytes = manifest.bytes.saturating_add(metadata.len());
-                if manifest.bytes > MAX_BYTES {
-                    return Err(io::Error::other("more than 64 GiB of packages"));
+                let most = manifest.most_bytes;
+                if manifest.bytes > most {
+                    let more = format!("more than {most} bytes of packages");
+                    return Err(io::Error::other(more));
                 }
                 append(archive, name, metadata.len(), file)?;
                 manifest.taken.push(name.to_owned());
@@ -136,10 +146,15 @@ fn take_directory<W: Write>(
     Ok(())
 }
 
-/// Far less on the disk than its size says: packages are compressed, so a hole in one is a trap.
-fn is_sparse(metadata: &std::fs::Metadata) -> bool {
+/// Far less on the disk than its size says, and with a hole: packages are compressed, so that is a
+/// trap. Some file systems (ZFS) say only later how much there is of what was just written.
+fn is_sparse(file: &File, metadata: &std::fs::Metadata) -> bool {
     const ENOUGH: u64 = 1 << 20;
-    metadata.len() > ENOUGH && metadata.blocks() * 512 * 16 < metadata.len()
+    let size = metadata.len();
+    let is_short = size > ENOUGH && metadata.blocks().saturating_mul(512 * 16) < size;
+    // The end of a file counts as a hole; an error is one as well.
+    let hole = || lseek(file, 0, Whence::SeekHole).ok().and_then(|at| u64::try_from(at).ok());
+    is_short && hole().is_none_or(|at| at < size)
 }
 
 /// Whether the file starts as every package does (rpm's lead).
@@ -180,7 +195,7 @@ mod tests {
 
     fn archive_of(root: &Path) -> (Vec<String>, Manifest) {
         let mut bytes = Vec::new();
-        collect(root, &["RPMS".to_owned(), "none".to_owned()], &mut bytes).unwrap();
+        collect(root, &["RPMS".to_owned(), "none".to_owned()], 100, &mut bytes).unwrap();
         let mut names = Vec::new();
         let mut manifest = Manifest::default();
         for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
@@ -205,6 +220,8 @@ mod tests {
         fs::write(rpms.join("fake-1-1.x86_64.rpm"), "text").unwrap();
         File::create(rpms.join("hole-1-1.x86_64.rpm")).unwrap().set_len(1 << 40).unwrap();
         fs::write(rpms.join("evil\n.rpm"), "").unwrap();
+        fs::write(rpms.join("one-1-1.x86_64.rpm"), LEAD).unwrap();
+        fs::hard_link(rpms.join("one-1-1.x86_64.rpm"), rpms.join("two-1-1.x86_64.rpm")).unwrap();
         symlink("/etc/passwd", rpms.join("link-1-1.x86_64.rpm")).unwrap();
         nix::unistd::mkfifo(&rpms.join("fifo-1-1.x86_64.rpm"), Mode::S_IRWXU).unwrap();
         let (names, manifest) = archive_of(dir.path());
@@ -219,9 +236,24 @@ mod tests {
                 "hole-1-1.x86_64.rpm",
                 "link-1-1.x86_64.rpm",
                 "deeper",
-                "notes.txt"
+                "notes.txt",
+                "one-1-1.x86_64.rpm",
+                "two-1-1.x86_64.rpm"
             ]
         );
+    }
+
+    #[test]
+    fn no_more_is_taken_than_a_build_may_write() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("RPMS")).unwrap();
+        for name in ["a", "b"] {
+            let package = [&LEAD[..], &[0; 60]].concat();
+            fs::write(dir.path().join(format!("RPMS/{name}-1-1.noarch.rpm")), package).unwrap();
+        }
+        let (names, manifest) = archive_of(dir.path());
+        assert_eq!(names, ["a-1-1.noarch.rpm", MANIFEST]);
+        assert_eq!(manifest.error.as_deref(), Some("more than 100 bytes of packages"));
     }
 
     #[test]

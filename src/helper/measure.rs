@@ -55,8 +55,14 @@ fn flags() -> OFlag {
 /// Counts what is in a directory; gives the directories in it.
 fn look(dir: &OwnedFd, size: &mut Size, linked: &mut HashSet<u64>, enough: &Size) -> Vec<CString> {
     let mut inner = Vec::new();
-    let Ok(mut listing) = Dir::openat(dir.as_fd(), ".", flags(), Mode::empty()) else {
-        return inner;
+    let mut listing = match Dir::openat(dir.as_fd(), ".", flags(), Mode::empty()) {
+        Ok(listing) => listing,
+        Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
+            *size = Size::MAX;
+            return inner;
+        }
+        // Whoever may not look into it has put nothing there either.
+        Err(_) => return inner,
     };
     for entry in listing.iter().flatten() {
         let name = entry.file_name();
@@ -73,7 +79,7 @@ fn look(dir: &OwnedFd, size: &mut Size, linked: &mut HashSet<u64>, enough: &Size
         // A unit of st_blocks is 512 bytes whatever the file system has (stat(2)).
         let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
         size.bytes = size.bytes.saturating_add(blocks.saturating_mul(512));
-        size.inodes += 1;
+        size.inodes = size.inodes.saturating_add(1);
         if size.exceeds(enough) {
             break;
         }

@@ -105,6 +105,8 @@ pub enum Task {
         root: PathBuf,
         /// Directories below it that may hold packages.
         directories: Vec<String>,
+        /// No more bytes than this are taken.
+        most_bytes: u64,
     },
     /// Write the files with certain names to standard output as a tar archive.
     Scan {
@@ -112,6 +114,8 @@ pub enum Task {
         root: PathBuf,
         /// Regular expressions; one that is found in the name is enough.
         regexes: Vec<String>,
+        /// No more bytes than this are taken.
+        most_bytes: u64,
     },
 }
 
@@ -153,9 +157,11 @@ pub fn run(task: &Task) -> io::Result<()> {
         }
         Task::RemoveOld { directory, seconds } => remove::remove_old(directory, *seconds),
         Task::SharePackages { from, to, repositories } => share::share(from, to, repositories),
-        Task::Scan { root, regexes } => scan::scan(root, regexes, std::io::stdout().lock()),
-        Task::Collect { root, directories } => {
-            collect::collect(root, directories, std::io::stdout().lock())
+        Task::Scan { root, regexes, most_bytes } => {
+            scan::scan(root, regexes, *most_bytes, std::io::stdout().lock())
+        }
+        Task::Collect { root, directories, most_bytes } => {
+            collect::collect(root, directories, *most_bytes, std::io::stdout().lock())
         }
     }
 }

@@ -13,7 +13,7 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 
 /// More files than anybody reads.
 const MAX_FILES: usize = 10_000;
-/// All of them together.
+/// All of them together, in bytes, however much a build may write.
 const MAX_BYTES: u64 = 4 << 30;
 /// Deeper trees are traps.
 const MAX_DEPTH: usize = 64;
@@ -25,15 +25,28 @@ struct Scan<W: Write> {
     archive: tar::Builder<W>,
     files: usize,
     bytes: u64,
+    most_bytes: u64,
     entries: usize,
 }
 
 /// Writes the regular files whose names one of the expressions is found in as a tar archive.
-pub(super) fn scan(root: &Path, regexes: &[String], out: impl Write) -> io::Result<()> {
+pub(super) fn scan(
+    root: &Path,
+    regexes: &[String],
+    most_bytes: u64,
+    out: impl Write,
+) -> io::Result<()> {
     let names =
         RegexSetBuilder::new(regexes).size_limit(4 << 20).build().map_err(io::Error::other)?;
     let archive = tar::Builder::new(out);
-    let mut scan = Scan { names, archive, files: 0, bytes: 0, entries: 0 };
+    let mut scan = Scan {
+        names,
+        archive,
+        files: 0,
+        bytes: 0,
+        most_bytes: most_bytes.min(MAX_BYTES),
+        entries: 0,
+    };
     let top = open(root, directory_flags(), Mode::empty())?;
     scan.directory(top, Path::new(""), 0)?;
     scan.archive.into_inner()?.flush()
@@ -75,7 +88,9 @@ impl<W: Write> Scan<W> {
         let file = File::from(fd);
         let data = file.metadata()?;
         let sparse = data.blocks().saturating_mul(512) < data.len() / 16;
-        if !data.is_file() || sparse || self.bytes.saturating_add(data.len()) > MAX_BYTES {
+        // A file of several names is on the build's bill only once.
+        let is_one = data.is_file() && data.nlink() == 1;
+        if !is_one || sparse || self.bytes.saturating_add(data.len()) > self.most_bytes {
             return Ok(());
         }
         let mut header = tar::Header::new_gnu();

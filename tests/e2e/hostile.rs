@@ -49,6 +49,7 @@ fn only_packages_are_collected() {
             "-rf.rpm",
             ".hidden-1-1.noarch.rpm",
             "build.log",
+            "many-0-1.noarch.rpm",
         ] {
             assert!(rejected.contains(&format!("[\"{name}\"")), "{name} in {rejected}");
         }

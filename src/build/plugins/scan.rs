@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use flate2::write::GzEncoder;
 
+use crate::build::artifacts;
 use crate::build::pipeline::Build;
 use crate::buildroot::maintenance;
 use crate::helper::Task;
@@ -26,7 +27,8 @@ impl Build<'_> {
             Failure::infrastructure(stage.stage, status::RESULTDIR, message, source)
         };
         let place = PathBuf::from("/run/albs-node/tree");
-        let task = Task::Scan { root: place.clone(), regexes: scan.regexes.clone() };
+        let most_bytes = artifacts::most_bytes(&env.context);
+        let task = Task::Scan { root: place.clone(), regexes: scan.regexes.clone(), most_bytes };
         let trees = [(self.workspace.written(), place, true)];
         let mut spec =
             maintenance::spec(&env.context, &env.program, stage.stage.as_str(), &task, &trees)
