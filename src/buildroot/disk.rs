@@ -25,6 +25,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest time between two looks at the tree while space goes, however long one takes.
 const LONGEST: Duration = Duration::from_secs(20);
+/// Looks that may fail, one after the other, before what the file system says counts instead.
+const ATTEMPTS: u32 = 5;
 /// Where the helper sees the tree.
 const PLACE: &str = "/run/albs-node/tree";
 
@@ -166,6 +168,8 @@ struct Look {
     used: Size,
     /// How long it took.
     took: Duration,
+    /// How many have failed since.
+    failed: u32,
 }
 
 impl Look {
@@ -185,12 +189,20 @@ impl Look {
         used.less(&self.used).exceeds(&limit.less(&self.size).share(4))
     }
 
+    /// The size of the tree, if it cannot be looked at and all that was written to the file system
+    /// since would be too much: a build must not get rid of its limit by what it writes.
+    fn presumed(&self, used: &Size, limit: &Size) -> Option<Size> {
+        let size = self.size.and(&used.less(&self.used));
+        (self.failed >= ATTEMPTS && size.exceeds(limit)).then_some(size)
+    }
+
     /// After another, which has found this, with so much in use when it began. If it failed, all
     /// that was written since the last good one is still to be seen.
     fn after(&mut self, found: Option<Size>, used: Size, took: Duration) {
         self.took = took;
+        self.failed += 1;
         if let Some(size) = found {
-            (self.size, self.used) = (size, used);
+            (self.size, self.used, self.failed) = (size, used, 0);
         }
     }
 }
@@ -212,20 +224,22 @@ impl DiskWatch {
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
             let used_before = used(&place);
-            let before = match has_base && tree.exists() {
-                true => measure(&context, &program, &tree, Size::MAX),
-                false => Some(Size::default()),
-            };
-            // All of it would be taken for what was written.
-            let Some(before) = before else { return Watched { too_large: None, failed: 1 } };
-            if before == Size::MAX {
+            let (mut before, mut failed) = (Some(Size::default()), 0);
+            if has_base && tree.exists() {
+                let look = || measure(&context, &program, &tree, Size::MAX);
+                before = (0..ATTEMPTS).find_map(|attempt| {
+                    failed = attempt;
+                    look()
+                });
+            }
+            let Some(before) = before.filter(|before| *before != Size::MAX) else {
                 // Too deep to be looked at, so that nothing could be found in it.
                 killer.kill();
-                return Watched { too_large: Some(before), failed: 0 };
-            }
+                return Watched { too_large: Some(Size::MAX), failed };
+            };
             let limit = limit.and(&before);
-            let mut last = Look { size: before, used: used_before, took: Duration::ZERO };
-            let (mut looked, mut failed) = (Instant::now(), 0);
+            let mut last = Look { size: before, used: used_before, ..Look::default() };
+            let mut looked = Instant::now();
             while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 let used = used(&place);
                 if !last.is_old(&used, looked.elapsed(), &limit) {
@@ -243,6 +257,10 @@ impl DiskWatch {
                 failed += u32::from(found.is_none());
                 last.after(found, used, began.elapsed());
                 looked = Instant::now();
+                if let Some(size) = last.presumed(&used, &limit) {
+                    killer.kill();
+                    return Watched { too_large: Some(size.less(&before)), failed };
+                }
             }
             // What was written in the last moments is too much all the same.
             if !last.is_suspicious(&used(&place), &limit) {
@@ -259,7 +277,8 @@ impl DiskWatch {
     /// Ends the watch.
     fn end(self) -> Watched {
         drop(self.stop);
-        self.thread.join().unwrap_or_default()
+        // What has panicked has seen nothing.
+        self.thread.join().unwrap_or(Watched { too_large: None, failed: 1 })
     }
 }
 
@@ -320,5 +339,20 @@ mod tests {
         // A look that failed has seen nothing.
         look.after(None, files(122_000), took);
         assert!(is_old(&look, 122_000, 0.5));
+    }
+
+    #[test]
+    fn a_tree_that_cannot_be_looked_at_keeps_its_limit() {
+        let mut look = Look { used: files(100_000), ..Look::default() };
+        let bound = Size { bytes: u64::MAX, ..LIMIT };
+        for _ in 0..ATTEMPTS {
+            assert_eq!(look.presumed(&files(200_000), &bound), None);
+            look.after(None, files(200_000), Duration::ZERO);
+        }
+        assert_eq!(look.presumed(&files(120_000), &bound), None);
+        let seen = look.presumed(&files(200_000), &bound).map(|size| size.inodes);
+        assert_eq!(seen, Some(100_000));
+        look.after(Some(Size::default()), files(200_000), Duration::ZERO);
+        assert_eq!(look.presumed(&files(300_000), &bound), None);
     }
 }
