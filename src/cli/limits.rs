@@ -9,7 +9,8 @@ use super::error::CliError;
 use super::output::{bytes, print};
 use super::setup::default_place;
 use crate::resources::{
-    Effective, HOST_POLICY, HostSize, Override, Policy, Resource, ResourceError, Unit, effective,
+    Amount, AmountError, Effective, HOST_POLICY, HostSize, Override, Policy, Resource,
+    ResourceError, Unit, effective,
 };
 use crate::verdict::status;
 
@@ -68,8 +69,25 @@ impl ResourceArgs {
                 over(resource, Some(seconds).filter(|seconds| *seconds > 0.0), from);
             }
         }
+        for (resource, number) in &self.named {
+            over(*resource, *number, "--limit");
+        }
         let size = HostSize::probe(self.slots, place);
         effective(&policy, &size, self.class.as_deref(), package, &overrides).map_err(wrong)
+    }
+}
+
+/// `NAME=AMOUNT`, as classes have them; shares belong to those.
+pub(super) fn parse(text: &str) -> Result<(Resource, Option<f64>), String> {
+    let (name, amount) = text.split_once('=').ok_or("a limit is expected, like swap=1G")?;
+    let Some(resource) = Resource::ALL.into_iter().find(|resource| resource.name() == name) else {
+        let known = Resource::ALL.map(Resource::name).join(", ");
+        return Err(format!("there is no limit {name:?}; there are {known}"));
+    };
+    let number = Amount(amount.to_owned()).number(resource.unit(), None, None);
+    match number {
+        Err(AmountError::NoShare) => Err("only a class can have a share of the host".to_owned()),
+        number => Ok((resource, number.map_err(|error| error.to_string())?)),
     }
 }
 
@@ -115,5 +133,25 @@ fn written(resource: Resource, number: f64) -> String {
         Unit::BytesPerSecond => format!("{}/s", bytes(number as u64)),
         Unit::Seconds => format!("{number} s"),
         Unit::Processors | Unit::Count => format!("{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_by_name() {
+        assert_eq!(parse("swap=1G"), Ok((Resource::Swap, Some(f64::from(1 << 30)))));
+        assert_eq!(parse("timeout=2h"), Ok((Resource::Timeout, Some(7200.0))));
+        assert_eq!(parse("pids=none"), Ok((Resource::Pids, None)));
+        for (text, why) in [
+            ("swap", "a limit is expected, like swap=1G"),
+            ("swaps=1", "there is no limit \"swaps\""),
+            ("memory=50%", "only a class can have a share"),
+            ("memory=much", "is expected, like"),
+        ] {
+            assert!(parse(text).is_err_and(|error| error.contains(why)), "{text}");
+        }
     }
 }

@@ -15,6 +15,8 @@ use crate::profile::Permission;
 pub struct HostSize {
     /// Memory in bytes.
     pub memory_bytes: u64,
+    /// Swap in bytes; 0 if there is none.
+    pub swap_bytes: u64,
     /// Processors.
     pub cpus: u32,
     /// Free space where builds write, in bytes; 0 if that is not known.
@@ -36,6 +38,7 @@ impl HostSize {
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         HostSize {
             memory_bytes: host_memory_bytes(),
+            swap_bytes: meminfo("SwapTotal:"),
             cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
             disk_bytes: disk
                 .map_or(0, |disk| disk.blocks_available().saturating_mul(disk.fragment_size())),
@@ -55,8 +58,13 @@ fn pid_max() -> u64 {
 
 /// The host's memory in bytes; 0 if it is not known.
 pub fn host_memory_bytes() -> u64 {
+    meminfo("MemTotal:")
+}
+
+/// A number of /proc/meminfo, in bytes.
+fn meminfo(name: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     number.unwrap_or(0) << 10
 }
@@ -134,10 +142,10 @@ pub fn effective(
         };
         settings.insert(resource, setting);
     }
-    // A memory limit without one on swap limits nothing.
+    // Memory that was asked for by hand is all that there is to be.
     if let Some(required) = settings.get(&Resource::Memory).map(|memory| memory.required)
         && let Some(swap) = settings.get_mut(&Resource::Swap)
-        && swap.number.is_none()
+        && !swap.required
         && required
     {
         *swap = Setting { number: Some(0.0), from: "--memory".to_owned(), required: false };
@@ -182,7 +190,8 @@ fn of_class(
 ) -> Result<Setting, ResourceError> {
     let slots = f64::from(host.slots.max(1));
     let whole = match resource {
-        Resource::Memory | Resource::Swap => Some(host.memory_bytes as f64 / slots),
+        Resource::Memory => Some(host.memory_bytes as f64 / slots),
+        Resource::Swap => Some(host.swap_bytes as f64 / slots),
         Resource::MemoryHigh => memory.and_then(|memory| memory.number),
         Resource::Cpus => Some(f64::from(host.cpus) / slots),
         // Some file systems make inodes as they are needed, and tell none.

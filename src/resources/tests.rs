@@ -5,6 +5,7 @@ const HOST: HostSize = HostSize {
     disk: None,
     pids: 32_768,
     memory_bytes: 16 << 30,
+    swap_bytes: 8 << 30,
     cpus: 8,
     disk_bytes: 100 << 30,
     inodes: 1_000_000,

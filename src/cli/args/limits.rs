@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::StoreArgs;
 use crate::cli::size;
-use crate::resources::HOST_POLICY;
+use crate::resources::{HOST_POLICY, Resource};
 
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct LimitArgs {
@@ -52,6 +52,9 @@ pub(in crate::cli) struct ResourceArgs {
     /// Bytes of each log that are kept, the beginning and the end; or with K, M, G, T.
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(in crate::cli) log_size: Option<u64>,
+    /// Any limit by its name in resources.toml, such as swap=0 or open_files=4096; "none" lifts it.
+    #[arg(long = "limit", value_name = "NAME=AMOUNT", value_parser = super::super::limits::parse)]
+    pub(in crate::cli) named: Vec<(Resource, Option<f64>)>,
     /// Classes of this host, over those of the program.
     #[arg(long, value_name = "FILE", default_value = HOST_POLICY)]
     pub(in crate::cli) resources: PathBuf,
