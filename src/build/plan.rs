@@ -91,7 +91,7 @@ pub fn plan(env: &Env<'_>, request: &BuildRequest, spec: &str) -> Result<BuildPl
             commands,
         })
     };
-    let operations = dnf::timeout_ms(options);
+    let operations = Some(dnf::timeout_ms(options));
     let setup = match exists {
         true => Vec::new(),
         false => crate::buildroot::bootstrap::setup_commands(options)

@@ -268,9 +268,13 @@ fn word(kind: Manager, verb: &str) -> &str {
     }
 }
 
-/// Time limit of one call in milliseconds, if the config has one.
-pub fn timeout_ms(options: &MockOptions) -> Option<u64> {
-    (options.opstimeout > 0).then_some(options.opstimeout * 1000)
+/// Longer than any transaction takes, also where an emulator runs the scriptlets. Without a limit,
+/// one that waits for ever would have a build's place for ever.
+const LONGEST_MS: u64 = 6 * 3_600_000;
+
+/// Time limit of one call in milliseconds: the config's `opstimeout`, else six hours.
+pub fn timeout_ms(options: &MockOptions) -> u64 {
+    if options.opstimeout > 0 { options.opstimeout.saturating_mul(1000) } else { LONGEST_MS }
 }
 
 /// Files for the sandbox of the package manager: its configuration, variables, and the macros

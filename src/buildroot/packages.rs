@@ -137,7 +137,7 @@ fn carry_out(
     let _lock = lock_cache(env, stage)?;
     share::fill(env, stage)?;
     let mut spec = manager_spec(env, stage, request, argv)?;
-    spec.timeout_ms = dnf::timeout_ms(env.options);
+    spec.timeout_ms = Some(dnf::timeout_ms(env.options));
     let limits = spec.limits.clone();
     let written = written(env, request);
     let limit = disk::part_of_free(env.store.path(), MOST_OF_DISK);
@@ -262,8 +262,8 @@ pub fn answer(
     // What it remarks is no part of the answer.
     spec.stdio.stderr = sandbox::spec::Stdout::Null;
     // It may have to load what repositories have.
-    let timeout = dnf::timeout_ms(env.options).or(Some(LONG_QUESTION_MS));
-    ask(stage, spec, timeout, request.what)
+    let timeout = dnf::timeout_ms(env.options).min(LONG_QUESTION_MS);
+    ask(stage, spec, Some(timeout), request.what)
 }
 
 /// What the buildroot's rpm says is installed, in mock's format of `installed_pkgs.log`.
