@@ -10,6 +10,8 @@ const TAIL: u64 = 1 << 20;
 /// Bytes a second that are read from a command whose log is over its size. Reading costs time that
 /// nobody is billed for, so a flood is slowed down instead.
 const RATE: f64 = 32e6;
+/// The part of a processor that this may take, however short its lines are.
+const MOST_OF_TIME: f64 = 0.2;
 
 /// A log file with a limit.
 #[derive(Debug)]
@@ -20,8 +22,25 @@ pub(super) struct Capped {
     tail: VecDeque<u8>,
     most_of_tail: usize,
     left_out: u64,
-    /// When the limit was reached, and how much has come since.
-    flood: Option<(Instant, u64)>,
+    flood: Option<Flood>,
+}
+
+/// What comes when there is enough.
+#[derive(Debug)]
+struct Flood {
+    /// When it began.
+    since: Instant,
+    bytes: u64,
+    /// How long was worked on them.
+    worked: Duration,
+}
+
+impl Flood {
+    /// How long all of it should have taken.
+    fn due(&self) -> Duration {
+        let bytes = Duration::from_secs_f64(self.bytes as f64 / RATE);
+        bytes.max(self.worked.div_f64(MOST_OF_TIME))
+    }
 }
 
 impl Capped {
@@ -38,7 +57,7 @@ impl Capped {
         }
     }
 
-    /// Adds to the log. Takes its time when there is too much.
+    /// Adds to the log.
     pub(super) fn write(&mut self, bytes: &[u8]) {
         let now = match &mut self.room {
             None => bytes.len(),
@@ -58,7 +77,16 @@ impl Capped {
         self.tail.drain(..too_many);
         self.tail.extend(kept);
         self.left_out += (too_many + rest.len() - kept.len()) as u64;
-        self.slow_down(rest.len() as u64);
+        let began = || Flood { since: Instant::now(), bytes: 0, worked: Duration::ZERO };
+        self.flood.get_or_insert_with(began).bytes += rest.len() as u64;
+    }
+
+    /// Waits if there is too much, after `worked` was spent on some of it.
+    pub(super) fn pace(&mut self, worked: Duration) {
+        if let Some(flood) = &mut self.flood {
+            flood.worked += worked;
+            std::thread::sleep(flood.due().saturating_sub(flood.since.elapsed()));
+        }
     }
 
     /// Writes the end that was held back.
@@ -79,13 +107,6 @@ impl Capped {
     /// full disk shows elsewhere.
     pub(super) fn write_always(&mut self, bytes: &[u8]) {
         let _ = self.file.write_all(bytes);
-    }
-
-    fn slow_down(&mut self, bytes: u64) {
-        let (since, so_far) = self.flood.get_or_insert_with(|| (Instant::now(), 0));
-        *so_far += bytes;
-        let due = Duration::from_secs_f64(*so_far as f64 / RATE);
-        std::thread::sleep(due.saturating_sub(since.elapsed()));
     }
 }
 
@@ -110,6 +131,14 @@ mod tests {
         copy.rewind().unwrap();
         copy.read_to_string(&mut text).unwrap();
         text
+    }
+
+    #[test]
+    fn a_flood_is_slow() {
+        let since = Instant::now();
+        let flood = |bytes, worked| Flood { since, bytes, worked }.due();
+        assert_eq!(flood(64_000_000, Duration::from_millis(100)), Duration::from_secs(2));
+        assert_eq!(flood(64_000_000, Duration::from_secs(2)), Duration::from_secs(10));
     }
 
     #[test]

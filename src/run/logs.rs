@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use sandbox::Outcome;
 
@@ -99,6 +100,14 @@ impl Logs {
                     log.borrow_mut().add(stage, bytes);
                 }
             }
+        }
+    }
+
+    /// Waits, if so much was written that working on it takes too much of the host.
+    pub(super) fn pace(&self, log: Log, worked: Duration) {
+        match log {
+            Log::Build => self.build.iter().for_each(|file| file.borrow_mut().pace(worked)),
+            Log::Root => self.root.iter().for_each(|log| log.borrow_mut().file.pace(worked)),
         }
     }
 

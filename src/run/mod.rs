@@ -220,10 +220,12 @@ impl StageRun<'_> {
         logs.command(log, self.stage, &spec.argv);
         let mut lines = Lines::default();
         let finished = self.raw_with(spec, started, &mut |bytes| {
+            let began = Instant::now();
             logs.output(log, self.stage, bytes);
             lines.add(bytes, |line| {
                 self.runner.sink.send(&Event::Line { stage: self.stage, line: line.to_owned() });
             });
+            logs.pace(log, began.elapsed());
         })?;
         logs.flush(log, self.stage);
         logs.ended(log, self.stage, &finished);
