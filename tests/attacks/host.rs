@@ -2,9 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::case::{Case, Run};
+
+/// What an honest build does until it is told to end: a little at a time, never waiting for long.
+const HONEST: &str = "echo working\nperl -e '
+my ($longest, $last) = (0, time);
+until (-e q(/until/end)) {
+    open my $f, q(>), q(part) or die; print $f 1 x 100000; close $f or die;
+    select undef, undef, undef, 0.1;
+    my $now = time; $longest = $now - $last if $now - $last > $longest; $last = $now;
+}
+print $longest < 30 ? qq(worked without a break\\n) : qq(had to wait for $longest s\\n)'";
+
+/// Whether a log has such a line.
+fn says(log: &Path, line: &str) -> bool {
+    let text = fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().any(|known| known == line)
+}
 
 /// Facts about the host that builds have no business with.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,13 +91,21 @@ pub(crate) fn beside_an_honest_one<T>(case: &Case, hostile: impl FnOnce() -> T) 
     let victim = case.dir.join("victim");
     fs::write(&victim, "of the user who builds").unwrap();
     let before = Host::look(&victim);
-    let honest =
-        spec(case, "honest", "for i in 1 2 3; do sleep 0.3; echo $i > f$i; done; cat f1 f2 f3");
-    let honest = arguments(case, &case.config(), &honest, "honest");
+    let until = case.dir.join("until");
+    let _ = fs::remove_dir_all(&until);
+    fs::create_dir(&until).unwrap();
+    fs::set_permissions(&until, fs::Permissions::from_mode(0o755)).unwrap();
+    let shown = format!("config_opts['nspawn_args'] += ['--bind-ro={}:/until']", until.display());
+    let config = case.config_plus("honest", &shown);
+    let honest = arguments(case, &config, &spec(case, "honest", HONEST), "honest");
     let honest: Vec<&str> = honest.iter().map(String::as_str).collect();
-    let neighbour = case.start(&honest);
+    let mut neighbour = case.start(&honest);
+    let log = case.result("honest").join("build.log");
+    neighbour.wait_for("honest work", |_| says(&log, "working").then_some(()));
     let result = hostile();
+    fs::write(until.join("end"), "").unwrap();
     neighbour.end().succeeds();
+    assert!(says(&log, "worked without a break"), "{}", fs::read_to_string(&log).unwrap());
     assert_eq!(Host::look(&victim), before, "the host has changed");
     case.nothing_left();
     result

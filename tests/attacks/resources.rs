@@ -102,10 +102,10 @@ const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "log-flood",
-        lines: "yes | head -c 100000000",
-        options: &["--log-size", "1M"],
-        end: None,
-        class: "",
+        lines: "yes",
+        options: &["--log-size", "1M", "--timeout", "20"],
+        end: Some((11, "was killed at the time limit")),
+        class: "timeout",
     },
     Attack {
         name: "silence",
@@ -186,6 +186,11 @@ fn carry_out(kind: Kind, attacks: &[Attack]) {
                     verdict(&case.outcome("result"), "rpmbuild", attack.class);
                 }
             }
+        }
+        if attack.name == "log-flood" {
+            let log = case.log("build.log");
+            assert!(log.len() < 2 << 20, "{} bytes", log.len());
+            assert!(log.contains("Executing(%build)") && log.contains(" bytes left out, "));
         }
         let outcome: Value = case.outcome("result");
         assert!(outcome["seconds"].as_f64().unwrap() < 200.0, "{}: {outcome:#}", attack.name);

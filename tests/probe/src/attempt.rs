@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -23,6 +23,7 @@ pub fn attempt(name: &str) -> nix::Result<()> {
     match name {
         "mount-tmpfs" => tmpfs("/mnt"),
         "mount-proc" => mount_at("proc", "/mnt"),
+        "mount" => mount_at(argument, "/mnt"),
         "umount" => umount2(argument, MntFlags::MNT_DETACH),
         "remount-writable" => {
             let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
@@ -60,10 +61,13 @@ pub fn attempt(name: &str) -> nix::Result<()> {
             TcpStream::connect(address).map(drop).map_err(errno)
         }
         "connect" => {
-            let address: SocketAddrV4 = argument.parse().map_err(|_| Errno::EINVAL)?;
+            let address: SocketAddr = argument.parse().map_err(|_| Errno::EINVAL)?;
             let patience = std::time::Duration::from_secs(2);
-            TcpStream::connect_timeout(&address.into(), patience).map(drop).map_err(errno)
+            TcpStream::connect_timeout(&address, patience).map(drop).map_err(errno)
         }
+        "udp" => udp(argument),
+        "inotify" => inotify(number(argument)?),
+        "orphan" => orphan(),
         "tcp-own" => tcp_own(),
         "unix-abstract" => unix_abstract(argument),
         "forks" => forks(number(argument)?),
@@ -195,6 +199,34 @@ fn tcp_own() -> nix::Result<()> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(errno)?;
     let address = listener.local_addr().map_err(errno)?;
     TcpStream::connect(address).map(drop).map_err(errno)
+}
+
+/// Says something to an address.
+fn udp(address: &str) -> nix::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(errno)?;
+    socket.send_to(b"probe", address).map(drop).map_err(errno)
+}
+
+/// Has so many instances at once.
+fn inotify(count: u32) -> nix::Result<()> {
+    use nix::sys::inotify::{InitFlags, Inotify};
+    let all: nix::Result<Vec<Inotify>> =
+        (0..count).map(|_| Inotify::init(InitFlags::empty())).collect();
+    all.map(drop)
+}
+
+/// Leaves a process in a session of its own, whose parent has gone, to a process that says it cares
+/// for orphans, and goes.
+fn orphan() -> nix::Result<()> {
+    nix::sys::prctl::set_child_subreaper(true)?;
+    if raw::fork()?.is_child() {
+        let _ = unistd::setsid();
+        if raw::fork()?.is_child() {
+            unistd::sleep(1000);
+        }
+        std::process::exit(0);
+    }
+    nix::sys::wait::wait().map(drop)
 }
 
 fn unix_abstract(name: &str) -> nix::Result<()> {
