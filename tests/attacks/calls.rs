@@ -23,8 +23,8 @@ const CALLS: &[(&str, &str, &str, &str)] = &[
     ("the directory of pid 1", "readlink:/proc/1/cwd", "EACCES", "EACCES"),
     ("the own program, while it runs", "write-open:/proc/self/exe", "EACCES", "EACCES"),
     ("a file by its handle", "open-by-handle-at", "EPERM", "EPERM"),
-    ("mounting a file system", "mount-tmpfs", "EPERM", "EPERM"),
-    ("mounting proc", "mount-proc", "EPERM", "EPERM"),
+    ("mounting a file system", "mount:tmpfs", "EPERM", "EPERM"),
+    ("mounting proc", "mount:proc", "EPERM", "EPERM"),
     ("mounting sysfs", "mount:sysfs", "EPERM", "EPERM"),
     ("mounting a file system of its own making", "mount:fuse", "EPERM", "EPERM"),
     ("mounting control groups, for a release agent", "mount:cgroup", "EPERM", "EPERM"),
@@ -76,7 +76,7 @@ const CALLS: &[(&str, &str, &str, &str)] = &[
     ("a user namespace by unshare", "unshare-user", "EPERM", "EPERM"),
     ("a mount namespace", "unshare-mount", "EPERM", "EPERM"),
     ("a network namespace", "unshare-net", "EPERM", "EPERM"),
-    ("root in a namespace inside", "nested:mount-tmpfs", "EPERM", "EPERM"),
+    ("root in a namespace inside", "nested:mount:tmpfs", "EPERM", "EPERM"),
     // Processes.
     ("tracing pid 1", "ptrace:1", "EPERM", "EPERM"),
     ("killing pid 1", "kill-pid1:9", "EPERM", "ok"),
@@ -98,14 +98,14 @@ const CALLS: &[(&str, &str, &str, &str)] = &[
 /// What namespaces inside make possible, for builds that may make them.
 const NESTED: &[(&str, &str, &str)] = &[
     ("a user namespace by unshare", "unshare-user", "ok"),
-    ("root in a namespace inside", "nested:mount-tmpfs", "ok"),
+    ("root in a namespace inside", "nested:mount:tmpfs", "ok"),
 ];
 
 /// Attempts from a namespace inside, as its root.
 const FROM_NESTED: &[(&str, &str, &str)] = &[
     ("uncovering proc", "nested:umount:/proc", "EINVAL"),
     ("uncovering a masked file", "nested:umount:/proc/keys", "EINVAL"),
-    ("a proc without masks", "nested:mount-proc", "EPERM"),
+    ("a proc without masks", "nested:mount:proc", "EPERM"),
     ("a sysfs without masks", "nested:mount:sysfs", "EPERM"),
     ("a file system of its own making", "nested:mount:fuse", "EINVAL"),
     ("control groups, for a release agent", "nested:mount:cgroup", "EPERM"),

@@ -16,8 +16,8 @@ in_each_mode! { attempts nested_namespaces host_network filtered_network other_a
 /// Attempt, result where a range of ids exists, result where one id exists.
 const ATTEMPTS: &[(&str, &str, &str)] = &[
     // Ways out.
-    ("mount-tmpfs", "EPERM", "EPERM"),
-    ("mount-proc", "EPERM", "EPERM"),
+    ("mount:tmpfs", "EPERM", "EPERM"),
+    ("mount:proc", "EPERM", "EPERM"),
     ("umount:/proc", "EPERM", "EPERM"),
     ("umount:/proc/keys", "EPERM", "EPERM"),
     ("remount-writable:/", "EPERM", "EPERM"),
@@ -99,7 +99,7 @@ fn attempts(mode: Mode) {
 /// A user namespace of its own would give a command capabilities again, and with them the parts
 /// of the kernel that only root reaches.
 fn nested_namespaces(mode: Mode) {
-    let attempts = ["mount-tmpfs", "umount:/proc/keys", "create-in:/tmp", "socket-raw"];
+    let attempts = ["mount:tmpfs", "umount:/proc/keys", "create-in:/tmp", "socket-raw"];
     let names: Vec<String> = attempts.iter().map(|name| format!("nested:{name}")).collect();
     let arguments: Vec<&str> =
         ["try"].into_iter().chain(names.iter().map(String::as_str)).collect();

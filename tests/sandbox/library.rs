@@ -242,14 +242,14 @@ fn what_is_given_up_by_landlock() {
     let attempt = format!("unix-abstract:{name}");
     let tried = |landlock: &[Restriction]| {
         let seen = look(|spec| {
-            spec.argv.extend(["try".to_owned(), attempt.clone(), "mount-tmpfs".to_owned()]);
+            spec.argv.extend(["try".to_owned(), attempt.clone(), "mount:tmpfs".to_owned()]);
             spec.network = Network::Host;
             spec.seccomp = Vec::new();
             spec.user = User::ROOT;
             spec.capabilities = vec!["CAP_SYS_ADMIN".to_owned()];
             spec.landlock = landlock.to_vec();
         });
-        (seen[attempt.as_str()].clone(), seen["mount-tmpfs"].clone())
+        (seen[attempt.as_str()].clone(), seen["mount:tmpfs"].clone())
     };
     assert_eq!(tried(&[]), (json!("ok"), json!("ok")));
     assert_eq!(tried(&[Restriction::AbstractSockets]), (json!("EPERM"), json!("ok")));

@@ -21,8 +21,6 @@ const AF_VSOCK: u64 = 40;
 pub fn attempt(name: &str) -> nix::Result<()> {
     let (name, argument) = name.split_once(':').unwrap_or((name, ""));
     match name {
-        "mount-tmpfs" => tmpfs("/mnt"),
-        "mount-proc" => mount_at("proc", "/mnt"),
         "mount" => mount_at(argument, "/mnt"),
         "umount" => umount2(argument, MntFlags::MNT_DETACH),
         "remount-writable" => {
@@ -133,10 +131,6 @@ fn number(text: &str) -> nix::Result<u32> {
 
 fn errno(error: std::io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
-}
-
-fn tmpfs(at: &str) -> nix::Result<()> {
-    mount_at("tmpfs", at)
 }
 
 fn mount_at(kind: &str, at: &str) -> nix::Result<()> {
