@@ -170,10 +170,16 @@ impl Fixture {
         Ok(())
     }
 
-    /// A store whose buildroot is there already.
+    /// A store whose buildroot is there already. Those in the directory `ALBS_NODE_TEST_STORES`
+    /// stay when this process ends: another one of tests finds them.
     pub(crate) fn store(&'static self, kind: Kind) -> PathBuf {
         let made = self.stores[kind as usize].get_or_init(|| {
-            let case = Case::new(self, kind, &format!("store-{kind:?}"), None);
+            let kept = std::env::var_os("ALBS_NODE_TEST_STORES").map(|directory| {
+                let store = Path::new(&directory).join(format!("{kind:?}"));
+                directory_of(&store, kind);
+                store
+            });
+            let case = Case::new(self, kind, &format!("store-{kind:?}"), kept);
             let run = case.run(&["init", "-r", &case.config()]);
             assert_eq!(run.status, 0, "{run:?}");
             case.keep()
