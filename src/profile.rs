@@ -38,6 +38,8 @@ pub struct Profile {
 pub enum Permission {
     /// Making user namespaces, and in them what their root may do.
     UserNamespaces,
+    /// The kernel's asynchronous I/O (io_setup(2)).
+    KernelAio,
 }
 
 impl Permission {
@@ -45,6 +47,7 @@ impl Permission {
     pub fn name(self) -> &'static str {
         match self {
             Permission::UserNamespaces => "user_namespaces",
+            Permission::KernelAio => "kernel_aio",
         }
     }
 }

@@ -85,7 +85,7 @@ impl Sandbox {
         let init = find_init()?;
         let mut plan = plan(spec, host)
             .map_err(|source| SandboxError::Plan { name: spec.name.clone(), source })?;
-        let filters = crate::seccomp::filters(&plan.seccomp)?;
+        let filter = crate::seccomp::filter(&plan.seccomp)?;
         let cgroup = match Cgroup::create(&plan.cgroup) {
             // Without limits, only the bill is less exact.
             Err(error) if !spec.limits.any() => {
@@ -98,7 +98,7 @@ impl Sandbox {
             let missing = format!("not enforced here: {}", cgroup.unenforced().join(", "));
             plan.set_enforcement(Layer::Cgroup, Enforcement::Partial(missing));
         }
-        let launch = plan.finish(filters.to_vec(), &cgroup);
+        let launch = plan.finish(filter.to_vec(), &cgroup);
         let (ours, theirs) = UnixStream::pair()
             .map_err(|source| SandboxError::system("make a control socket", source))?;
         let (relay, terminal) = match spec.stdio.has_terminal() {

@@ -242,8 +242,8 @@ pub struct Payload {
     pub gid: u32,
     /// What it gives up by Landlock.
     pub landlock: Vec<Restriction>,
-    /// Compiled filters, applied in this order; one u64 is one `struct sock_filter`.
-    pub filters: Vec<Vec<u64>>,
+    /// The compiled filter; one u64 is one `struct sock_filter`.
+    pub filter: Vec<u64>,
 }
 
 /// From `sandbox-init` to the parent.

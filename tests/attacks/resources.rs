@@ -145,7 +145,9 @@ const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "core-dump",
-        lines: "ulimit -c unlimited || true; sh -c 'kill -SEGV $$' || true; ls; test -z \"$(ls core* 2> /dev/null)\"",
+        // With a limit of 0, a program of the host would be given the memory.
+        lines: "ulimit -c unlimited || true; ulimit -c 0; grep -E 'core file size +1 +1 ' /proc/self/limits\n\
+                sh -c 'kill -SEGV $$' || true; ls; test -z \"$(ls core* 2> /dev/null)\"",
         options: &[],
         end: None,
         class: "",

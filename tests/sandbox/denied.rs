@@ -77,7 +77,7 @@ const ATTEMPTS: &[(&str, &str, &str)] = &[
     ("tcp-own", "ok", "ok"),
     ("socket-raw", "EPERM", "EPERM"),
     ("socket-packet", "EPERM", "EPERM"),
-    ("socket-vsock", "EPERM", "EPERM"),
+    ("socket-vsock", "EAFNOSUPPORT", "EAFNOSUPPORT"),
 ];
 
 fn attempts(mode: Mode) {

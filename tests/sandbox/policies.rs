@@ -2,7 +2,7 @@
 //! is allowed is a matter of the unit tests, which run the filters themselves.
 
 use libseccomp::{ScmpArch, ScmpSyscall};
-use sandbox::seccomp::{Answer, Argument, Decisions, Value, decisions};
+use sandbox::seccomp::{Answer, Argument, Comparison, Decisions, Value, decisions};
 
 use crate::harness::{Mode, Run, with};
 
@@ -19,7 +19,7 @@ fn decided(mode: Mode) -> Decisions {
 fn call(number: i32, conditions: &[Argument]) -> String {
     let mut arguments = [0; 6];
     for condition in conditions {
-        arguments[condition.index as usize] = match &condition.value {
+        let value = match &condition.value {
             Value::Number(number) => *number,
             Value::Name(name) => match name.as_str() {
                 "TIOCSTI" => 0x5412,
@@ -27,6 +27,8 @@ fn call(number: i32, conditions: &[Argument]) -> String {
                 _ => panic!("unknown constant {name}"),
             },
         };
+        let is_met = if condition.is == Comparison::Equal { value } else { value + 1 };
+        arguments[condition.index as usize] = is_met;
     }
     let arguments: String = match conditions.is_empty() {
         true => String::new(),
@@ -41,6 +43,7 @@ fn execute(mode: Mode, arch: ScmpArch, prefix: &str) {
     let promised = |answer| match answer {
         Answer::ENOSYS => "ENOSYS",
         Answer::EPERM => "EPERM",
+        Answer::EAFNOSUPPORT => "EAFNOSUPPORT",
         Answer::Success => "ok",
         Answer::Allow => unreachable!("it is no refusal"),
     };

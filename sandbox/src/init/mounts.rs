@@ -24,6 +24,9 @@ use crate::wire::{Child, Launch, Op};
 /// Flags of everything that is made for a sandbox.
 const SAFE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
+/// Terminals in a sandbox; all machine has `kernel.pty.max` of them, 4096 as a rule.
+const TERMINALS: u32 = 256;
+
 /// Opens the host paths of a plan as locations.
 pub(super) fn open_sources(launch: &Launch) -> Result<Vec<OwnedFd>, Failure> {
     launch
@@ -109,7 +112,7 @@ impl<'a> Builder<'a> {
             Op::Empty { at } => empty_directory(&self.mount_point(at, Target::Directory(0o755))?),
             Op::Devpts { at, tty_gid } => {
                 let group = tty_gid.map_or(String::new(), |gid| format!(",gid={gid}"));
-                let options = format!("newinstance,ptmxmode=0666,mode=620{group}");
+                let options = format!("newinstance,ptmxmode=0666,mode=620,max={TERMINALS}{group}");
                 let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
                 self.special("devpts", at, flags, Some(&options))
             }

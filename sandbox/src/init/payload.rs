@@ -59,9 +59,7 @@ pub(super) fn execute(
     let argv = c_strings(&payload.argv)?;
     let environment = c_strings(&payload.environment)?;
     super::landlock::restrict(&payload.landlock)?;
-    for (index, filter) in payload.filters.iter().enumerate() {
-        crate::sys::install_filter(filter).step(format!("install seccomp filter {index}"))?;
-    }
+    crate::sys::install_filter(&payload.filter).step("install the seccomp filter")?;
     Err(Failure::new(step, crate::sys::execute(&programs, &argv, &environment)))
 }
 

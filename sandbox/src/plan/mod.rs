@@ -129,10 +129,10 @@ impl Plan {
         self.enforcement.push((layer, enforcement));
     }
 
-    /// The launch with what only the parent's effects know: compiled filters and control groups.
-    pub fn finish(&self, filters: Vec<Vec<u64>>, cgroup: &crate::cgroup::Cgroup) -> Launch {
+    /// The launch with what only the parent's effects know: the compiled filter and control groups.
+    pub fn finish(&self, filter: Vec<u64>, cgroup: &crate::cgroup::Cgroup) -> Launch {
         let mut launch = self.launch.clone();
-        launch.payload.filters = filters;
+        launch.payload.filter = filter;
         launch.born_in = cgroup.unified().filter(|_| self.clone_into_group);
         launch.cgroup_procs = cgroup.procs_files();
         launch.cgroup_dirs = cgroup.directories();

@@ -28,7 +28,7 @@ pub(super) fn payload(spec: &SandboxSpec, landlock: Vec<Restriction>) -> Payload
         uid: spec.user.uid,
         gid: spec.user.gid,
         landlock,
-        filters: Vec::new(),
+        filter: Vec::new(),
     }
 }
 

@@ -2,13 +2,10 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
-use std::io::{Read, Seek};
 
-use libseccomp::{
-    ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall,
-};
+use libseccomp::{ScmpArch, ScmpSyscall};
 
-use super::bpf::program;
+use super::bpf::{Condition, Leaf, MOST_ARGUMENTS, program};
 use super::{Answer, Argument, Decisions, SeccompError, Value};
 
 /// Architectures that filters are compiled for.
@@ -118,82 +115,78 @@ impl Table {
     }
 }
 
-impl Answer {
-    fn action(self) -> ScmpAction {
-        match self {
-            Answer::ENOSYS => ScmpAction::Errno(libc::ENOSYS),
-            Answer::EPERM => ScmpAction::Errno(libc::EPERM),
-            Answer::Success => ScmpAction::Errno(0),
-            Answer::Allow => ScmpAction::Allow,
-        }
-    }
-}
-
-/// Compiles decisions to at most two filters, to be installed in this order: the kernel follows
-/// the stricter of them, and of two refusals the one that was installed last. The first has what
-/// is decided without conditions, the second the refusals with conditions. One u64 is one `struct
-/// sock_filter` in the byte order of this machine.
+/// Compiles decisions to a filter; one u64 is one `struct sock_filter` in the byte order of this
+/// machine.
+///
+/// libseccomp's own compiler is not used: it takes twenty times as long as everything else of
+/// starting a sandbox together, compares twenty numbers where seven will do, and refuses all of
+/// `socketcall` where a rule speaks of an argument of `socket`, so that 32-bit programs have no
+/// sockets at all.
 ///
 /// # Errors
 ///
-/// A name is unknown, or libseccomp refuses.
+/// A name is unknown, or a condition is of an argument that no call has.
 pub fn compile(
     decisions: &Decisions,
     architecture: Architecture,
-) -> Result<Vec<Vec<u64>>, SeccompError> {
-    let tables = architecture.tables();
-    let mut filters = vec![plain(decisions, &tables)?];
-    let mut conditional = Filter::new(decisions, &tables)?;
-    for (name, decision) in decisions.calls.iter().filter(|(_, d)| !d.refusals.is_empty()) {
-        let call = ScmpSyscall::from_name(name);
-        let call = call.map_err(|_| unknown(decisions, "system call", name))?;
-        for (answer, arguments) in &decision.refusals {
-            conditional.add(*answer, call, arguments)?;
-        }
-    }
-    if conditional.rules > 0 {
-        filters.push(conditional.export()?);
-    }
-    Ok(filters)
-}
-
-/// The filter without conditions. libseccomp takes twenty times as long for it as everything else
-/// of starting a sandbox together, and compares twenty numbers where seven will do.
-fn plain(decisions: &Decisions, tables: &[(ScmpArch, u32)]) -> Result<Vec<u64>, SeccompError> {
+) -> Result<Vec<u64>, SeccompError> {
     let otherwise = decisions.otherwise.unwrap_or(Answer::Allow);
     let mut lists = Vec::new();
-    for (arch, token) in tables {
-        let table = Table::new(*arch);
-        let mut numbers = BTreeMap::new();
+    for (arch, token) in architecture.tables() {
+        let table = Table::new(arch);
+        let mut leaves = BTreeMap::new();
         for (name, decision) in &decisions.calls {
             match table.number(name) {
                 Some(Some(number)) => {
-                    numbers.extend(decision.answer.map(|answer| (number, answer)));
+                    let answer = decision.answer.unwrap_or(otherwise);
+                    leaves.insert(number, Leaf { answer, refusals: refusals(decisions, name)? });
                 }
                 Some(None) => {}
                 None if decision.newer => {}
                 None => return Err(unknown(decisions, "system call", name)),
             }
         }
-        lists.push((*token, ranges(&numbers, otherwise)));
+        lists.push((token, ranges(leaves, otherwise)));
     }
     Ok(program(&lists))
 }
 
-/// Where another answer begins: the first is that of number 0.
-fn ranges(numbers: &BTreeMap<u32, Answer>, otherwise: Answer) -> Vec<(u32, Answer)> {
-    let mut starts = BTreeMap::from([(0, otherwise)]);
-    for (number, answer) in numbers {
-        starts.insert(*number, *answer);
-        starts.entry(number + 1).or_insert(otherwise);
+/// The refusals of a call, the last one said first.
+fn refusals(
+    decisions: &Decisions,
+    name: &str,
+) -> Result<Vec<(Answer, Vec<Condition>)>, SeccompError> {
+    let of = |arguments: &[Argument]| {
+        let conditions: Vec<Condition> = arguments
+            .iter()
+            .map(|argument| condition(decisions, argument))
+            .collect::<Result<_, _>>()?;
+        let is_possible = |condition: &Condition| (condition.index as usize) < MOST_ARGUMENTS;
+        if conditions.len() > MOST_ARGUMENTS || !conditions.iter().all(is_possible) {
+            let (policies, syscall) = (decisions.policies.clone(), name.to_owned());
+            return Err(SeccompError::Arguments { policies, syscall });
+        }
+        Ok(conditions)
+    };
+    let all = decisions.calls[name].refusals.iter().rev();
+    all.map(|(answer, arguments)| Ok((*answer, of(arguments)?))).collect()
+}
+
+/// Where another leaf begins: the first is that of number 0.
+fn ranges(leaves: BTreeMap<u32, Leaf>, otherwise: Answer) -> Vec<(u32, Leaf)> {
+    let always = |answer| Leaf { answer, refusals: Vec::new() };
+    let mut starts = BTreeMap::from([(0, always(otherwise))]);
+    for (number, leaf) in leaves {
+        starts.insert(number, leaf);
+        starts.entry(number + 1).or_insert(always(otherwise));
     }
     // Numbers of the x32 interface of x86_64, whose calls nobody has looked at. Other
     // architectures have none as high.
-    starts.insert(X32, Answer::ENOSYS);
-    let mut out: Vec<(u32, Answer)> = Vec::new();
-    for (start, answer) in starts {
-        if out.last().is_none_or(|(_, last)| *last != answer) {
-            out.push((start, answer));
+    starts.insert(X32, always(Answer::ENOSYS));
+    let mut out: Vec<(u32, Leaf)> = Vec::new();
+    for (start, leaf) in starts {
+        if out.last().is_none_or(|(_, last)| *last != leaf) {
+            out.push((start, leaf));
         }
     }
     out
@@ -206,76 +199,13 @@ fn unknown(decisions: &Decisions, what: &'static str, name: &str) -> SeccompErro
     SeccompError::Name { policies: decisions.policies.clone(), what, name: name.to_owned() }
 }
 
-struct Filter<'a> {
-    decisions: &'a Decisions,
-    context: ScmpFilterContext,
-    rules: usize,
-}
-
-impl Filter<'_> {
-    fn new<'a>(
-        decisions: &'a Decisions,
-        tables: &[(ScmpArch, u32)],
-    ) -> Result<Filter<'a>, SeccompError> {
-        let make = || {
-            let mut context = ScmpFilterContext::new(ScmpAction::Allow)?;
-            // The other filter has refused what is of no known architecture.
-            context.set_act_badarch(ScmpAction::Allow)?;
-            for (arch, _) in tables.iter().filter(|(arch, _)| *arch != ScmpArch::native()) {
-                context.add_arch(*arch)?;
-            }
-            if tables.iter().all(|(arch, _)| *arch != ScmpArch::native()) {
-                context.remove_arch(ScmpArch::native())?;
-            }
-            Ok(context)
-        };
-        let context = make().map_err(|source| library(decisions, source))?;
-        Ok(Filter { decisions, context, rules: 0 })
-    }
-
-    fn add(
-        &mut self,
-        answer: Answer,
-        call: ScmpSyscall,
-        arguments: &[Argument],
-    ) -> Result<(), SeccompError> {
-        let conditions = arguments
-            .iter()
-            .map(|argument| condition(self.decisions, argument))
-            .collect::<Result<Vec<_>, _>>()?;
-        self.rules += 1;
-        self.context
-            .add_rule_conditional(answer.action(), call, &conditions)
-            .map(drop)
-            .map_err(|source| library(self.decisions, source))
-    }
-
-    fn export(self) -> Result<Vec<u64>, SeccompError> {
-        let failed =
-            |source| SeccompError::Export { policies: self.decisions.policies.clone(), source };
-        let flags = nix::sys::memfd::MFdFlags::MFD_CLOEXEC;
-        let memfd =
-            nix::sys::memfd::memfd_create(c"seccomp", flags).map_err(|e| failed(e.into()))?;
-        let mut file = std::fs::File::from(memfd);
-        self.context.export_bpf(&file).map_err(|source| library(self.decisions, source))?;
-        let mut bytes = Vec::new();
-        file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(failed)?;
-        let (instructions, _) = bytes.as_chunks::<8>();
-        Ok(instructions.iter().map(|instruction| u64::from_ne_bytes(*instruction)).collect())
-    }
-}
-
-fn library(decisions: &Decisions, source: libseccomp::error::SeccompError) -> SeccompError {
-    SeccompError::Library { policies: decisions.policies.clone(), source }
-}
-
-fn condition(decisions: &Decisions, argument: &Argument) -> Result<ScmpArgCompare, SeccompError> {
-    let value = match &argument.value {
+fn condition(decisions: &Decisions, argument: &Argument) -> Result<Condition, SeccompError> {
+    let Argument { index, is, mask, value } = argument;
+    let value = match value {
         Value::Number(number) => *number,
         Value::Name(name) => constant(name).ok_or_else(|| unknown(decisions, "constant", name))?,
     };
-    let compare = ScmpCompareOp::MaskedEqual(argument.mask);
-    Ok(ScmpArgCompare::new(argument.index, compare, value & argument.mask))
+    Ok(Condition { index: *index, is: *is, mask: *mask, value })
 }
 
 /// Constants that policies may name, because their values differ between architectures.

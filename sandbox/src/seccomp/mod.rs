@@ -1,5 +1,4 @@
-//! Seccomp policies: TOML to BPF. The only user of libseccomp, which knows the numbers of calls and
-//! compiles conditions.
+//! Seccomp policies: TOML to BPF. The only user of libseccomp, which knows the numbers of calls.
 //!
 //! A policy lists rules; a rule names system calls, what they get, and why. A profile names
 //! several policies, which apply together: what a later one says of a call replaces what earlier
@@ -59,6 +58,8 @@ pub enum Answer {
     ENOSYS,
     /// "Operation not permitted": for calls that every program expects to exist.
     EPERM,
+    /// "Address family not supported", as of a kernel without it.
+    EAFNOSUPPORT,
     /// Success, without effect.
     #[serde(rename = "success")]
     Success,
@@ -67,16 +68,37 @@ pub enum Answer {
     Allow,
 }
 
-/// A condition on one argument: `argument & mask == value`.
+/// A condition on one argument: `argument & mask == value`, unless `is` says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Argument {
     /// Position of the argument, from 0.
     pub index: u32,
-    /// Bits that count.
+    /// What it is to be, compared with `value`.
+    #[serde(default)]
+    pub is: Comparison,
+    /// Bits that count where it is to be equal; of the other comparisons, all do.
+    #[serde(default = "all_bits")]
     pub mask: u64,
     /// A number, or the name of a constant whose value differs between architectures.
     pub value: Value,
+}
+
+fn all_bits() -> u64 {
+    u64::MAX
+}
+
+/// How an argument is compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// The same in the bits that count.
+    #[default]
+    Equal,
+    /// Not the same.
+    Other,
+    /// Greater, as a number without sign.
+    Above,
 }
 
 /// The value of a condition.
@@ -137,26 +159,21 @@ pub enum SeccompError {
         /// The name.
         name: String,
     },
-    /// libseccomp refused.
-    #[error("libseccomp refuses the policies {policies}")]
-    Library {
+    /// Conditions on more arguments than a call has.
+    #[error(
+        "the seccomp policies {policies} have a condition for {syscall} on an argument that no call has"
+    )]
+    Arguments {
         /// Names of the policies.
         policies: String,
-        /// Why.
-        source: libseccomp::error::SeccompError,
-    },
-    /// The compiled filter could not be read back.
-    #[error("cannot read back the compiled seccomp policies {policies}")]
-    Export {
-        /// Names of the policies.
-        policies: String,
-        /// The cause.
-        source: std::io::Error,
+        /// The call.
+        syscall: String,
     },
 }
 
 /// The policies that are part of the program, by name.
-const BUILT_IN: [(&str, &str); 8] = [
+const BUILT_IN: [(&str, &str); 9] = [
+    ("aio", include_str!("../../../policies/seccomp/aio.toml")),
     ("calls", include_str!("../../../policies/seccomp/calls.toml")),
     ("base", include_str!("../../../policies/seccomp/base.toml")),
     ("chroot", include_str!("../../../policies/seccomp/chroot.toml")),
@@ -209,25 +226,25 @@ pub fn decisions(names: &[String]) -> Result<Decisions, SeccompError> {
     merge(&policies)
 }
 
-/// Compiled filters, in the order in which they are installed.
-pub type Filters = Arc<Vec<Vec<u64>>>;
+/// A compiled filter.
+pub type Filter = Arc<Vec<u64>>;
 
-/// The filters of these policies for this machine. Compiled once in the life of the program,
+/// The filter of these policies for this machine. Compiled once in the life of the program,
 /// which takes longer than everything else of starting a sandbox.
 ///
 /// # Errors
 ///
 /// As [`decisions`] and [`compile`].
-pub fn filters(names: &[String]) -> Result<Filters, SeccompError> {
-    static KNOWN: Mutex<Option<HashMap<Vec<String>, Filters>>> = Mutex::new(None);
+pub fn filter(names: &[String]) -> Result<Filter, SeccompError> {
+    static KNOWN: Mutex<Option<HashMap<Vec<String>, Filter>>> = Mutex::new(None);
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let known = known.get_or_insert_default();
-    if let Some(filters) = known.get(names) {
-        return Ok(Arc::clone(filters));
+    if let Some(filter) = known.get(names) {
+        return Ok(Arc::clone(filter));
     }
-    let filters = Arc::new(compile(&decisions(names)?, Architecture::native())?);
-    known.insert(names.to_owned(), Arc::clone(&filters));
-    Ok(filters)
+    let filter = Arc::new(compile(&decisions(names)?, Architecture::native())?);
+    known.insert(names.to_owned(), Arc::clone(&filter));
+    Ok(filter)
 }
 
 #[cfg(test)]

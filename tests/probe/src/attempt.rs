@@ -72,6 +72,8 @@ pub fn attempt(name: &str) -> nix::Result<()> {
         "socket-raw" => socket(libc::AF_INET as u64, libc::SOCK_RAW as u64, 1),
         "socket-packet" => socket(libc::AF_PACKET as u64, libc::SOCK_RAW as u64, 0),
         "socket-vsock" => socket(AF_VSOCK, libc::SOCK_STREAM as u64, 0),
+        "socket-alg" => socket(libc::AF_ALG as u64, libc::SOCK_SEQPACKET as u64, 0),
+        "terminals" => terminals(number(argument)?),
         _ => kernel(name),
     }
 }
@@ -85,6 +87,7 @@ fn kernel(name: &str) -> nix::Result<()> {
         "perf-event-open" => libc::SYS_perf_event_open,
         "userfaultfd" => libc::SYS_userfaultfd,
         "io-uring-setup" => libc::SYS_io_uring_setup,
+        "io-setup" => libc::SYS_io_setup,
         "init-module" => libc::SYS_init_module,
         "finit-module" => libc::SYS_finit_module,
         "kexec-load" => libc::SYS_kexec_load,
@@ -206,6 +209,13 @@ fn inotify(count: u32) -> nix::Result<()> {
     use nix::sys::inotify::{InitFlags, Inotify};
     let all: nix::Result<Vec<Inotify>> =
         (0..count).map(|_| Inotify::init(InitFlags::empty())).collect();
+    all.map(drop)
+}
+
+/// Holds so many terminals.
+fn terminals(count: u32) -> nix::Result<()> {
+    let open = |_| File::options().read(true).write(true).open("/dev/ptmx").map_err(errno);
+    let all: nix::Result<Vec<File>> = (0..count).map(open).collect();
     all.map(drop)
 }
 
