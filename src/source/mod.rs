@@ -2,6 +2,7 @@
 //! can read; nothing of it is unpacked, expanded or executed here.
 
 mod arches;
+mod header;
 mod srpm;
 mod stage;
 

@@ -1,8 +1,6 @@
 //! Headers of packages, read by a parser in safe Rust. Payloads are never unpacked here.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
@@ -19,6 +17,8 @@ pub struct SourcePackage {
     pub spec: String,
     /// What it requires, as rpmspec(8) lists it.
     pub requires: BTreeSet<String>,
+    /// What it conflicts with, likewise.
+    pub conflicts: BTreeSet<String>,
     /// Architectures that it is for.
     pub arches: Arches,
 }
@@ -73,32 +73,30 @@ impl SourcePackage {
     pub fn read(path: &Path) -> Result<SourcePackage, SourcePackageError> {
         let header =
             |source| SourcePackageError::Header { path: path.to_owned(), source: Box::new(source) };
-        check_lengths(path).map_err(|source| header(source.into()))?;
+        super::header::check(path).map_err(|source| header(source.into()))?;
         let metadata = rpm::PackageMetadata::open(path).map_err(header)?;
         if !metadata.is_source_package() {
             return Err(SourcePackageError::Binary(path.to_owned()));
         }
-        let names: Vec<String> = metadata
-            .get_file_paths()
-            .map_err(header)?
-            .iter()
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect();
+        // Not joined by the parser: a long directory would be copied for each of many names.
+        let names = metadata.get_file_paths_split().map_err(header)?;
         let modes = match metadata.header.get_entry_data_as_u16_array(IndexTag::RPMTAG_FILEMODES) {
             Err(rpm::Error::TagNotFound(_)) => Vec::new(),
             modes => modes.map_err(header)?,
         };
-        for (index, name) in names.iter().enumerate() {
-            let (path, name) = (path.to_owned(), name.clone());
-            if !is_plain(&name) {
-                return Err(SourcePackageError::UnsafeName { path, name });
+        for (index, (directory, name)) in names.iter().enumerate() {
+            if !directory.is_empty() || !is_plain(name) {
+                let name = cut(&format!("{directory}{name}"));
+                return Err(SourcePackageError::UnsafeName { path: path.to_owned(), name });
             }
             let mode = modes.get(index).map_or(0, |mode| u32::from(*mode));
             if mode & libc::S_IFMT != libc::S_IFREG {
+                let (path, name) = (path.to_owned(), cut(name));
                 return Err(SourcePackageError::NotAFile { path, name });
             }
         }
-        let specs: Vec<&String> = names.iter().filter(|name| name.ends_with(".spec")).collect();
+        let names = names.iter().map(|(_, name)| *name);
+        let specs: Vec<&str> = names.filter(|name| name.ends_with(".spec")).collect();
         let [spec] = specs.as_slice() else {
             return Err(SourcePackageError::Specs { path: path.to_owned(), count: specs.len() });
         };
@@ -108,10 +106,9 @@ impl SourcePackage {
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"._+-~^".contains(&b);
             match !value.is_empty() && value.bytes().all(plain) {
                 true => Ok(value.to_owned()),
-                false => Err(SourcePackageError::UnsafeName {
-                    path: path.to_owned(),
-                    name: value.to_owned(),
-                }),
+                false => {
+                    Err(SourcePackageError::UnsafeName { path: path.to_owned(), name: cut(value) })
+                }
             }
         };
         Ok(SourcePackage {
@@ -121,8 +118,9 @@ impl SourcePackage {
                 field(metadata.get_version())?,
                 field(metadata.get_release())?
             ),
-            spec: (*spec).clone(),
+            spec: (*spec).to_owned(),
             requires: metadata.get_requires().map_err(header)?.iter().map(requirement).collect(),
+            conflicts: metadata.get_conflicts().map_err(header)?.iter().map(requirement).collect(),
             arches: Arches {
                 is_noarch: metadata.get_arch().is_ok_and(|arch| arch == "noarch"),
                 exclude: arches(&metadata, IndexTag::RPMTAG_EXCLUDEARCH).map_err(header)?,
@@ -132,35 +130,9 @@ impl SourcePackage {
     }
 }
 
-/// Bytes of the lead, which comes before the headers (rpm's document on the package format).
-const LEAD: u64 = 96;
-/// What every header begins with: magic and version, four reserved bytes, entries of the index,
-/// bytes of the values.
-const MAGIC: [u8; 4] = [0x8e, 0xad, 0xe8, 1];
-/// Most entries and bytes that rpm itself takes (lib/header_internal.h).
-const MOST: (u64, u64) = (0xffff, 256 << 20);
-
-/// Checks that the signature header and the header are no longer than rpm allows and than the file
-/// is: what reads them believes their lengths.
-fn check_lengths(path: &Path) -> io::Result<()> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let mut at = LEAD;
-    for alignment in [8, 1] {
-        let mut start = [0; 16];
-        file.seek(SeekFrom::Start(at))?;
-        file.read_exact(&mut start)?;
-        let number = |from: usize| {
-            start[from..from + 4].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte))
-        };
-        let (entries, bytes) = (number(8), number(12));
-        at += 16 + entries * 16 + bytes;
-        if start[..4] != MAGIC || entries > MOST.0 || bytes > MOST.1 || at > length {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a header is not one of rpm's"));
-        }
-        at = at.next_multiple_of(alignment);
-    }
-    Ok(())
+/// As much of a name as an error shows.
+fn cut(name: &str) -> String {
+    name.chars().take(200).collect()
 }
 
 fn arches(metadata: &rpm::PackageMetadata, tag: IndexTag) -> Result<Vec<String>, rpm::Error> {

@@ -127,6 +127,13 @@ fn attacks(victim: &str) -> Vec<Attack> {
         built("stored-device", stored("source.txt", BLOCK_DEVICE, "")),
         built("stored-link", stored("source.txt", LINK, victim)),
         built("stored-fifo", stored("source.txt", FIFO, "")),
+        // What an entry of a header says of where its value is.
+        attack("offset", UNUSABLE, "is not a package, or is incomplete", {
+            let mut package = told(source());
+            // The second entry of the index of signatures; the first is of all of it.
+            package[96 + 16 + 16 + 8..][..4].copy_from_slice(&u32::MAX.to_be_bytes());
+            package
+        }),
         // Of a header that claims more than there is.
         attack("header", UNUSABLE, "is not a package, or is incomplete", {
             let mut package = told(source());
