@@ -127,7 +127,7 @@ fn work(
     let results = ResultDir::open(&resultdir)
         .map_err(|error| broken(format!("cannot use {}: {error}", resultdir.display())))?;
     let sink = sink(directory, times.clone());
-    let addresses = Addresses::new(settings.private_networks.clone());
+    let addresses = Addresses::new(settings.private_networks.clone(), &[]);
     let closed = match addresses.allows(Ipv4Addr::LOCALHOST.into()) {
         true => Vec::new(),
         false => setup.close_loopback(),

@@ -37,14 +37,16 @@ const SPECIAL: [&str; 20] = [
 pub struct Addresses {
     private: Vec<IpNet>,
     special: Vec<IpNet>,
+    own: Vec<IpAddr>,
 }
 
 /// An address that sources may not come from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{host} is {address}, which is not on the internet; sources may not come from there")]
+#[error("{host} is {address}, which is {what}; sources may not come from there")]
 pub struct Refused {
     host: String,
     address: IpAddr,
+    what: &'static str,
 }
 
 impl Refused {
@@ -54,17 +56,27 @@ impl Refused {
 }
 
 impl Addresses {
-    /// The internet, and these networks.
-    pub fn new(private: Vec<IpNet>) -> Addresses {
+    /// The internet without this host's `own` addresses, which are behind its firewall however
+    /// public they are, and these networks.
+    pub fn new(private: Vec<IpNet>, own: &[IpAddr]) -> Addresses {
         let special = SPECIAL.iter().filter_map(|text| text.parse().ok()).collect();
-        Addresses { private, special }
+        Addresses { private, special, own: own.to_vec() }
     }
 
     /// Whether sources may come from this address.
     pub fn allows(&self, address: IpAddr) -> bool {
+        self.refusal(address).is_none()
+    }
+
+    /// What an address is that sources may not come from.
+    fn refusal(&self, address: IpAddr) -> Option<&'static str> {
         let address = inner(address);
         let among = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
-        !among(&self.special) || among(&self.private)
+        let what = match among(&self.special) {
+            true => Some("not on the internet"),
+            false => self.own.contains(&address).then_some("this host"),
+        };
+        what.filter(|_| !among(&self.private))
     }
 
     /// The addresses of a host.
@@ -75,8 +87,9 @@ impl Addresses {
     pub fn of(&self, host: &str) -> Result<Vec<IpAddr>, Box<dyn std::error::Error + Send + Sync>> {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let found: Vec<IpAddr> = (host, 0).to_socket_addrs()?.map(|place| place.ip()).collect();
-        match found.iter().find(|address| !self.allows(**address)) {
-            Some(address) => Err(Refused { host: host.to_owned(), address: *address }.into()),
+        let refused = |address: &IpAddr| Some((*address, self.refusal(*address)?));
+        match found.iter().find_map(refused) {
+            Some((address, what)) => Err(Refused { host: host.to_owned(), address, what }.into()),
             None => Ok(found),
         }
     }
@@ -89,9 +102,10 @@ impl Addresses {
     pub fn check(&self, url: &Url) -> Result<(), Refused> {
         let host = url.host_str().unwrap_or_default();
         let number = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        match number {
-            Ok(address) if !self.allows(address) => Err(Refused { host: host.to_owned(), address }),
-            _ => Ok(()),
+        let Ok(address) = number else { return Ok(()) };
+        match self.refusal(address) {
+            Some(what) => Err(Refused { host: host.to_owned(), address, what }),
+            None => Ok(()),
         }
     }
 }
@@ -134,7 +148,7 @@ mod tests {
 
     #[test]
     fn only_the_internet_is_allowed() {
-        let rules = Addresses::new(Vec::new());
+        let rules = Addresses::new(Vec::new(), &[]);
         let allows = |text: &str| rules.allows(text.parse().unwrap());
         for good in ["8.8.8.8", "172.15.0.1", "2600::1", "2002:808:808::1", "::ffff:9.9.9.9"] {
             assert!(allows(good), "{good}");
@@ -163,8 +177,18 @@ mod tests {
     }
 
     #[test]
+    fn this_host_is_behind_its_firewall() {
+        let own: IpAddr = "9.9.9.9".parse().unwrap();
+        let rules = Addresses::new(Vec::new(), &[own]);
+        assert!(rules.allows("9.9.9.8".parse().unwrap()) && !rules.allows(own));
+        let error = rules.of("::ffff:9.9.9.9").unwrap_err().to_string();
+        assert!(error.contains("is ::ffff:9.9.9.9, which is this host; sources"), "{error}");
+        assert!(Addresses::new(vec!["9.0.0.0/8".parse().unwrap()], &[own]).allows(own));
+    }
+
+    #[test]
     fn networks_of_the_config_are_allowed() {
-        let rules = Addresses::new(vec!["10.1.0.0/16".parse().unwrap()]);
+        let rules = Addresses::new(vec!["10.1.0.0/16".parse().unwrap()], &[]);
         assert!(rules.allows("10.1.255.255".parse().unwrap()));
         assert!(rules.allows("::ffff:10.1.0.1".parse().unwrap()));
         assert!(!rules.allows("10.2.0.1".parse().unwrap()));
@@ -172,7 +196,7 @@ mod tests {
 
     #[test]
     fn numbers_in_addresses_are_looked_at() {
-        let rules = Addresses::new(Vec::new());
+        let rules = Addresses::new(Vec::new(), &[]);
         let check = |text: &str| rules.check(&Url::parse(text).unwrap());
         assert!(check("http://example.org/").is_ok() && check("http://9.9.9.9/").is_ok());
         // Browsers and curl take all of these for 127.0.0.1.

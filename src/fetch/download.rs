@@ -390,7 +390,7 @@ mod tests {
     use super::*;
 
     fn get(url: &str) -> DownloadError {
-        let downloads = Downloads::new(&Addresses::new(Vec::new())).unwrap();
+        let downloads = Downloads::new(&Addresses::new(Vec::new(), &[])).unwrap();
         let dir = tempfile::tempdir().unwrap();
         downloads.get(&url.into(), &dir.path().join("x"), None, &|_| true).unwrap_err()
     }

@@ -282,7 +282,7 @@ mod tests {
     fn a_server_that_says_nothing_is_left_when_the_work_ends() {
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ftp://127.0.0.1:{}/x", server.local_addr().unwrap().port());
-        let rules = Addresses::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        let rules = Addresses::new(vec!["127.0.0.0/8".parse().unwrap()], &[]);
         let began = Instant::now();
         let wait = |_| began.elapsed() < Duration::from_millis(300);
         let got = retrieve(&Url::parse(&url).unwrap(), &rules, &wait, |_| Ok(()));

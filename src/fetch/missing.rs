@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use sandbox::spec::Network;
 
 use super::address::Addresses;
-use super::download::Downloads;
+use super::download::{Download, Downloads};
 use super::expected::{Expected, File};
 use super::git::archive;
 use crate::buildroot::disk;
@@ -30,6 +30,15 @@ pub struct Provision {
     pub repository: Option<PathBuf>,
 }
 
+/// Most files that are downloaded for a spec.
+const MOST_FILES: u32 = 1000;
+
+/// What has been downloaded.
+struct Got {
+    files: u32,
+    bytes: u64,
+}
+
 /// Gets what is missing among the names that are `present` into a directory; gives the names.
 ///
 /// What cannot be had by its nature is left to rpmbuild, which says best what it misses.
@@ -48,11 +57,15 @@ pub fn provide(
     let infrastructure = |message: &str, error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::infrastructure(stage.stage, status::SOURCE_PACKAGE, message, Some(error))
     };
-    let addresses = Addresses::new(provision.private_networks.clone());
+    let own = &tools.context.host.network.addresses;
+    let addresses = Addresses::new(provision.private_networks.clone(), own);
     let downloads = Downloads::new(&addresses)
         .map_err(|error| infrastructure("the client cannot be set up", error.into()))?;
     let cancel = stage.cancel();
     let mut provided: Vec<String> = Vec::new();
+    // A spec may name any number of them.
+    let most = disk::part_of_free(directory, 50).bytes;
+    let mut got = Got { files: 0, bytes: 0 };
     for file in &expected.files {
         let name = file.name();
         let known = present.iter().chain(&provided).any(|known| known == name);
@@ -64,12 +77,21 @@ pub fn provide(
         let done = match (file.is_remote() && provision.download, &provision.repository) {
             (true, _) => {
                 let wait = |time| cancel.wait(time);
-                let bytes = downloads
-                    .get(&file.value.as_str().into(), &place, None, &wait)
-                    .map_err(|error| {
-                        let what = format!("{} could not be downloaded", file.tag);
-                        super::failure(stage, &what, error)
-                    })?;
+                if got.files == MOST_FILES {
+                    let message = format!(
+                        "the spec names more than {MOST_FILES} files that are not there and would \
+                         be downloaded"
+                    );
+                    let failure = infrastructure(&message, "bring them with the spec".into());
+                    return Err(Failure { class: Class::Package, ..failure });
+                }
+                let mut wanted = Download::from(file.value.as_str());
+                wanted.most = wanted.most.min(most - got.bytes);
+                let bytes = downloads.get(&wanted, &place, None, &wait).map_err(|error| {
+                    let what = format!("{} could not be downloaded", file.tag);
+                    super::failure(stage, &what, error)
+                })?;
+                got = Got { files: got.files + 1, bytes: got.bytes + bytes };
                 let from = redacted(&file.value);
                 stage.note(&format!(
                     "{}: {bytes} bytes from {from}; no checksum is known",

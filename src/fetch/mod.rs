@@ -149,7 +149,8 @@ pub fn fetch(
             let code = status::SOURCE_PACKAGE;
             Failure::infrastructure(stage.stage, code, message, Some(error.into()))
         })?;
-        let addresses = Addresses::new(request.places.private_networks.clone());
+        let own = &tools.context.host.network.addresses;
+        let addresses = Addresses::new(request.places.private_networks.clone(), own);
         let downloads = Downloads::new(&addresses).map_err(|error| {
             let message = "the client for downloads cannot be set up";
             let code = status::SOURCE_PACKAGE;
