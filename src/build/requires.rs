@@ -70,7 +70,8 @@ impl Build<'_> {
                 installs.push(Install { command, visible: None, what });
             }
         }
-        self.provide(stage, Want { requires: package.requires.clone(), packages }, installs)?;
+        let (requires, conflicts) = (package.requires.clone(), package.conflicts.clone());
+        self.provide(stage, Want { requires, conflicts, packages }, installs)?;
         self.settle(stage, package)
     }
 
@@ -91,6 +92,7 @@ impl Build<'_> {
         }
         let mut dependencies = self.dependencies.borrow_mut();
         dependencies.want.requires.extend(want.requires);
+        dependencies.want.conflicts.extend(want.conflicts);
         dependencies.want.packages.extend(want.packages);
         dependencies.installs.extend(installs);
         let layer = layers::provide(env, stage, self.root, &dependencies.want, |root| {
@@ -280,7 +282,8 @@ impl Build<'_> {
             visible: Some((path, place)),
             what: "installing generated requirements",
         };
-        let want = Want { requires: generated.requires, packages: BTreeSet::new() };
+        let (requires, conflicts) = (generated.requires, generated.conflicts);
+        let want = Want { requires, conflicts, packages: BTreeSet::new() };
         self.provide(stage, want, vec![install])
     }
 

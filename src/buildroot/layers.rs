@@ -8,9 +8,10 @@
 //! STORE/wants/HASH.lock    exclusive for whoever finds that out
 //! ```
 //!
-//! A want is hashed from the root and the requirements, a layer's key from the root and the
-//! packages that are there in the end: packages whose different requirements come to the same
-//! share a layer, and a want that is known needs no package manager.
+//! A want is hashed from the root and the requirements, a layer's key from the want and the packages
+//! that are there in the end; a want that is known needs no package manager. Different wants do not
+//! share a layer, even if they come to the same packages: what is installed is told by a tree in
+//! which scriptlets have run, and a hostile one could make it look like what others want.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -40,6 +41,8 @@ pub(super) const TREES: [&str; 2] = [TREE, "work"];
 pub struct Want {
     /// Requirements of source packages, as rpmspec(8) lists them.
     pub requires: BTreeSet<String>,
+    /// What source packages conflict with: some package managers remove it.
+    pub conflicts: BTreeSet<String>,
     /// Packages that are installed besides, as they are named to the package manager.
     pub packages: BTreeSet<String>,
 }
@@ -91,14 +94,14 @@ impl Want {
     }
 }
 
-/// The key of a layer: what is installed decides it, not when.
-fn key(config: &str, root: &str, installed: &[String]) -> String {
+/// The key of a layer: what was wanted and is installed decides it, not when.
+fn key(config: &str, want: &str, installed: &[String]) -> String {
     // The last word is the time of installing.
     let packages: Vec<&str> = installed
         .iter()
         .map(|line| line.rsplit_once(' ').map_or(line.as_str(), |(l, _)| l))
         .collect();
-    let text = serde_json::to_vec(&(root, packages)).unwrap_or_default();
+    let text = serde_json::to_vec(&(want, packages)).unwrap_or_default();
     format!("{}-{}", file_name(config), &checksum::of(&text)[..HASH_LENGTH])
 }
 
@@ -115,7 +118,8 @@ pub fn provide(
     want: &Want,
     install: impl FnOnce(SandboxRoot) -> Result<(), Failure>,
 ) -> Result<Layer, Failure> {
-    let known = env.store.wants().join(want.hash(&root.key));
+    let want = want.hash(&root.key);
+    let known = env.store.wants().join(&want);
     if let Some(layer) = find(env, stage, &known)? {
         return Ok(layer);
     }
@@ -126,7 +130,7 @@ pub fn provide(
     }
     let workspace = Workspace::on_disk(env, stage, root)?;
     let before = route::revision(env, stage)?;
-    let layer = make(env, stage, root, workspace, install)?;
+    let layer = make(env, stage, root, &want, workspace, install)?;
     if route::revision(env, stage)? != before {
         // The layer is right for what is in it, but not for the repositories of the root's key.
         stage.note("the repositories have changed while build dependencies were installed");
@@ -193,6 +197,7 @@ fn make(
     env: &Env<'_>,
     stage: &StageRun<'_>,
     root: &Root,
+    want: &str,
     workspace: Workspace,
     install: impl FnOnce(SandboxRoot) -> Result<(), Failure>,
 ) -> Result<Layer, Failure> {
@@ -209,7 +214,7 @@ fn make(
             return Err(failure);
         }
     };
-    let key = key(&env.options.root, &root.key, &installed);
+    let key = key(&env.options.root, want, &installed);
     let dir = env.store.layers().join(&key);
     let mut workspace = Some(workspace);
     let result = loop {
@@ -270,6 +275,9 @@ mod tests {
         let mut as_package = want(&[]);
         as_package.packages.insert("a".to_owned());
         assert_ne!(as_package.hash("r"), want(&["a"]).hash("r"));
+        let mut with_conflict = want(&["a"]);
+        with_conflict.conflicts.insert("b".to_owned());
+        assert_ne!(with_conflict.hash("r"), want(&["a"]).hash("r"));
     }
 
     #[test]

@@ -124,7 +124,8 @@ fn explain(args: &BuildrootExplain) -> Result<u8, CliError> {
     if let Some(path) = &args.package {
         let package = SourcePackage::read(path)
             .map_err(|error| CliError::new(status::SOURCE_PACKAGE, error, None))?;
-        let want = Want { requires: package.requires, ..Want::default() };
+        let (requires, conflicts) = (package.requires, package.conflicts);
+        let want = Want { requires, conflicts, ..Want::default() };
         let known = layers::known(setup.store(), &key, &want);
         text += &match &known {
             Some(layer) => format!("dependencies {layer}: there\n"),

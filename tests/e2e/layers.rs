@@ -132,7 +132,7 @@ fn dependencies_are_installed_once() {
 #[test]
 fn what_is_damaged_is_found_and_made_anew() {
     let Some(case) = Case::alone(Kind::Root, "damaged") else { return };
-    let one = spec(&case, "one", &["zlib-devel"]);
+    let one = listing_spec(&case, "one", &["zlib-devel"]);
     build(&case, &one).succeeds();
     let fresh = listing(&case);
     case.run(&["buildroot", "verify"]).succeeds();
