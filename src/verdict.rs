@@ -1,6 +1,7 @@
 //! Why a build failed, in terms that a machine can act on and a person can read in one line.
 
 mod classify;
+mod ended;
 mod offline;
 mod patterns;
 
@@ -10,9 +11,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use classify::{
-    Said, classify_command, classify_disk, classify_helper, classify_package_manager,
-    classify_rpmbuild, classify_share, on_full_disk,
+    Said, classify_disk, classify_helper, classify_package_manager, classify_rpmbuild,
+    classify_share, on_full_disk,
 };
+pub use ended::classify_command;
 
 /// The stages of a build, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

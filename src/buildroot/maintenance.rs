@@ -9,7 +9,7 @@ use super::sandboxes::Context;
 use crate::helper::Task;
 use crate::profile::ProfileName;
 use crate::run::{Log, StageRun};
-use crate::verdict::{Failure, classify_helper, status};
+use crate::verdict::{Class, Failure, classify_helper, status};
 
 /// Trees that a task works on: host path, place inside, read-only.
 pub(crate) type Trees = [(PathBuf, PathBuf, bool)];
@@ -52,13 +52,36 @@ pub(super) fn ask(
     let spec = spec(&env.context, &env.program, stage.stage.as_str(), task, trees)
         .map_err(|error| own_fault(stage, "the helper could not be planned", error))?;
     let mut said = Vec::new();
-    let outcome = stage.raw(&spec, &mut |bytes| said.extend_from_slice(bytes))?;
-    let said = String::from_utf8_lossy(&said).into_owned();
+    let outcome = stage.raw(&spec, &mut |bytes| keep(bytes, &mut said))?;
+    if said.len() > MOST_ANSWER {
+        let message = format!("what there is to say of the buildroot {BEYOND}");
+        let failure = Failure::infrastructure(stage.stage, status::ROOT, message, None);
+        return Err(Failure { class: Class::Resource, ..failure });
+    }
+    let said = text(said);
     if outcome.exit.success() {
         return Ok(said);
     }
     let message = format!("the buildroot could not be looked at ({})", outcome.exit);
     Err(classify_helper(stage.stage, message, &[crate::run::plain(&said)]))
+}
+
+/// Most bytes of an answer that are kept: names and attributes of files are whatever packages made
+/// of them. A root of a million files takes about half of it.
+const MOST_ANSWER: usize = 256 << 20;
+/// Said of one that is longer.
+const BEYOND: &str = "has more than 256 MiB, which are names and attributes of files";
+
+/// Keeps no more than one byte too many.
+fn keep(bytes: &[u8], said: &mut Vec<u8>) {
+    let room = (MOST_ANSWER + 1).saturating_sub(said.len());
+    said.extend_from_slice(&bytes[..bytes.len().min(room)]);
+}
+
+/// As text, without a copy where it is text.
+fn text(said: Vec<u8>) -> String {
+    String::from_utf8(said)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Runs a task outside any stage, also while a build is being cancelled: for cleaning up.
@@ -86,12 +109,15 @@ pub(super) fn ask_always(
     let mut said = Vec::new();
     let mut run = || -> Result<Outcome, SandboxError> {
         let sandbox = Sandbox::spawn(&spec, &context.host)?;
-        sandbox.wait(&mut |bytes| said.extend_from_slice(bytes))
+        sandbox.wait(&mut |bytes| keep(bytes, &mut said))
     };
     let outcome = run().map_err(|error| error.to_string())?;
-    let said = String::from_utf8_lossy(&said);
+    if said.len() > MOST_ANSWER {
+        return Err(format!("what there is to say {BEYOND}"));
+    }
+    let said = text(said);
     if outcome.exit.success() {
-        return Ok(said.into_owned());
+        return Ok(said);
     }
     Err(format!("{}: {}", outcome.exit, crate::run::plain(&said)))
 }

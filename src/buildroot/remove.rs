@@ -127,9 +127,7 @@ pub fn remove_parts(
     for part in parts {
         let dir = part.directory(store).join(key);
         if part.is_cache() {
-            let names = entries(&dir);
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            if let Err(reason) = remove_trees(context, program, &dir, &names) {
+            if let Err(reason) = remove_cache(context, program, &dir) {
                 return Ok(Removed::Failed(reason));
             }
             continue;
@@ -183,9 +181,14 @@ fn trees() -> Vec<&'static str> {
     roots.chain(super::workspace::TREES).collect()
 }
 
-fn entries(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+/// Removes a cache, in which there is whatever builds and package managers have put there.
+fn remove_cache(context: &Context, program: &Path, dir: &Path) -> Result<(), String> {
+    if dir.exists() {
+        let place = (dir.to_owned(), PathBuf::from(PLACE), false);
+        let task = Task::Empty { directory: PLACE.into() };
+        maintenance::run_always(context, program, &task, &[place])?;
+    }
+    remove_trees(context, program, dir, &[])
 }
 
 /// Removes a workspace and its lock, which the caller holds.

@@ -37,6 +37,11 @@ pub enum Task {
         /// The trees.
         paths: Vec<PathBuf>,
     },
+    /// Remove everything in a directory, which stays.
+    Empty {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// Remove files that have not changed for some time.
     RemoveOld {
         /// The directory; everything below it is looked at.
@@ -155,6 +160,7 @@ pub fn run(task: &Task) -> io::Result<()> {
         Task::Manifest { root } => {
             manifest::manifest(root, &mut io::BufWriter::new(io::stdout().lock()))
         }
+        Task::Empty { directory } => remove::empty(directory),
         Task::RemoveOld { directory, seconds } => remove::remove_old(directory, *seconds),
         Task::SharePackages { from, to, repositories } => share::share(from, to, repositories),
         Task::Scan { root, regexes, most_bytes } => {

@@ -4,8 +4,10 @@
 //! limit on descriptors could never be removed. Here, what is too deep is moved to the top first.
 
 use std::ffi::{CStr, CString};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
 use nix::dir::Dir;
@@ -24,6 +26,15 @@ const BATCH: usize = 4096;
 /// Removes whatever is at `path`; nothing there is fine.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     context("remove", path, remove_at(path).map_err(Into::into))
+}
+
+/// Removes everything in a directory.
+pub(super) fn empty(path: &Path) -> io::Result<()> {
+    let clear = || {
+        let top = open(path, directory(), Mode::empty())?;
+        Removal { top: top.as_fd(), moved: 0 }.clear(top.as_fd(), 0)
+    };
+    context("empty", path, clear().map_err(io::Error::from))
 }
 
 fn remove_at(path: &Path) -> nix::Result<()> {
@@ -105,26 +116,27 @@ fn names(dir: BorrowedFd<'_>) -> nix::Result<Vec<CString>> {
     Ok(names)
 }
 
-/// Removes regular files below a directory that have not changed for so many seconds.
-/// What is deeper than caches are stays.
+/// Removes regular files below a directory that have not changed for so many seconds, or not before
+/// tomorrow: whoever wrote them has set that. What is deeper than caches are stays.
 pub(super) fn remove_old(directory: &Path, seconds: u64) -> io::Result<()> {
-    let age = std::time::Duration::from_secs(seconds);
-    match std::time::SystemTime::now().checked_sub(age) {
-        Some(before) => remove_older(directory, before, DEPTH),
+    let now = SystemTime::now();
+    let tomorrow = now + Duration::from_secs(24 * 60 * 60);
+    match now.checked_sub(Duration::from_secs(seconds)) {
+        Some(before) => remove_outside(directory, &(before..tomorrow), DEPTH),
         None => Ok(()),
     }
 }
 
-fn remove_older(directory: &Path, before: std::time::SystemTime, depth: usize) -> io::Result<()> {
+fn remove_outside(directory: &Path, times: &Range<SystemTime>, depth: usize) -> io::Result<()> {
     for entry in context("read", directory, fs::read_dir(directory))? {
         let entry = context("read", directory, entry)?;
         let path = entry.path();
         let data = context("look at", &path, fs::symlink_metadata(&path))?;
         if data.is_dir() {
             if depth > 0 {
-                remove_older(&path, before, depth - 1)?;
+                remove_outside(&path, times, depth - 1)?;
             }
-        } else if data.is_file() && data.modified().is_ok_and(|changed| changed < before) {
+        } else if data.is_file() && data.modified().is_ok_and(|changed| !times.contains(&changed)) {
             context("remove", &path, fs::remove_file(&path))?;
         }
     }

@@ -1,0 +1,196 @@
+//! How a command ended, where that alone says why it failed. Pure.
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use sandbox::spec::Limits;
+use sandbox::{Exit, Outcome};
+
+use super::patterns::DISK_FULL_HINT;
+use super::{Class, Failure, Stage, status};
+
+/// How any command failed, as far as that does not depend on what it was; none if it ended by
+/// itself, with whatever status.
+pub fn classify_command(
+    stage: Stage,
+    what: &str,
+    outcome: &Outcome,
+    limits: &Limits,
+) -> Option<Failure> {
+    classify_in(stage, what, None, outcome, limits)
+}
+
+/// As [`classify_command`], in a section of a spec if one is known.
+pub(super) fn classify_in(
+    stage: Stage,
+    what: &str,
+    section: Option<&str>,
+    outcome: &Outcome,
+    limits: &Limits,
+) -> Option<Failure> {
+    let place = section.map_or_else(String::new, |section| format!(" in {section}"));
+    let failure = |class, status, message: String| Failure {
+        stage,
+        class,
+        section: None,
+        message,
+        evidence: Vec::new(),
+        hint: None,
+        status,
+        retryable: false,
+        source: None,
+    };
+    match &outcome.exit {
+        Exit::TimedOut => {
+            let seconds = outcome.seconds;
+            let mut text =
+                format!("{what} was killed at the time limit, after {seconds:.0} s{place}");
+            // It may have waited for processes that it could not start.
+            if let (1.., Some(limit)) = (outcome.usage.pids_refused, limits.pids) {
+                text += &format!(", at its limit of {} processes", limit.value);
+            }
+            Some(failure(Class::Timeout, status::TIMEOUT, text))
+        }
+        Exit::Silent => Some(Failure {
+            hint: Some("find out what it waits for, or raise the limit: --silence".to_owned()),
+            ..failure(
+                Class::Timeout,
+                status::TIMEOUT,
+                format!("{what} was killed for its silence, after {:.0} s{place}", outcome.seconds),
+            )
+        }),
+        Exit::Cancelled => {
+            Some(failure(Class::Cancelled, status::INTERRUPTED, format!("{what} was interrupted")))
+        }
+        Exit::CouldNotStart(start) if is_full(start.errno) => Some(Failure {
+            source: Some(Box::new(start.clone())),
+            hint: Some(DISK_FULL_HINT.to_owned()),
+            ..failure(
+                Class::Resource,
+                status::ROOT,
+                format!("the sandbox for {what} could not start: the disk is full"),
+            )
+        }),
+        Exit::CouldNotStart(start) if is_in_the_way(start.errno) && runs_the_spec(stage) => {
+            Some(Failure {
+                source: Some(Box::new(start.clone())),
+                ..failure(
+                    Class::Package,
+                    exit_of(stage),
+                    format!(
+                        "the sandbox for {what} could not start: the build has put something \
+                         else in the place of what that needs"
+                    ),
+                )
+            })
+        }
+        Exit::CouldNotStart(start) => Some(Failure {
+            source: Some(Box::new(start.clone())),
+            hint: start.hint.clone(),
+            ..failure(
+                Class::Infrastructure,
+                status::ISOLATION,
+                format!("the sandbox for {what} could not start"),
+            )
+        }),
+        Exit::OomKilled => Some(memory(stage, what, &place, outcome, limits)),
+        Exit::Exited(0) => None,
+        Exit::Exited(_) | Exit::Signaled(_) if outcome.usage.oom_kills > 0 => {
+            Some(memory(stage, what, &place, outcome, limits))
+        }
+        Exit::Exited(_) | Exit::Signaled(_) if outcome.usage.pids_refused > 0 => Some(Failure {
+            hint: limits
+                .pids
+                .map(|limit| raise(stage, "pids", limit.value.saturating_mul(2).to_string())),
+            ..failure(
+                Class::Resource,
+                exit_of(stage),
+                format!(
+                    "{what} reached the limit of {} processes{place}",
+                    limits.pids.map_or(0, |limit| limit.value)
+                ),
+            )
+        }),
+        Exit::Exited(_) => None,
+        // Nobody but the build itself: had the kernel done it for memory, it would have counted.
+        Exit::Signaled(signal)
+            if runs_the_spec(stage)
+                && (*signal != Signal::SIGKILL as i32
+                    || outcome.usage.memory_peak_bytes.is_some()) =>
+        {
+            Some(failure(
+                Class::Package,
+                exit_of(stage),
+                format!("{what} was killed by signal {signal}, which the build has sent itself"),
+            ))
+        }
+        Exit::Signaled(signal) => Some(Failure {
+            retryable: true,
+            ..failure(
+                Class::Infrastructure,
+                exit_of(stage),
+                format!("{what} was killed by signal {signal}"),
+            )
+        }),
+    }
+}
+
+/// Whether what runs in a stage is code of the package, in a tree that it may have changed.
+fn runs_the_spec(stage: Stage) -> bool {
+    matches!(stage, Stage::Srpm | Stage::Rpmbuild)
+}
+
+/// Errors of files that are of another kind than expected, which a build can make them.
+fn is_in_the_way(errno: i32) -> bool {
+    let errno = Errno::from_raw(errno);
+    [Errno::EISDIR, Errno::ENOTDIR, Errno::ENOTEMPTY, Errno::ELOOP].contains(&errno)
+}
+
+fn is_full(errno: i32) -> bool {
+    [Errno::ENOSPC, Errno::EDQUOT].contains(&Errno::from_raw(errno))
+}
+
+fn memory(stage: Stage, what: &str, place: &str, outcome: &Outcome, limits: &Limits) -> Failure {
+    let limit = limits.memory_bytes.map_or(0, |limit| limit.value);
+    let mib = |bytes: u64| bytes >> 20;
+    let mut message = match limit {
+        0 => format!("{what} ran out of memory{place}"),
+        limit => format!("{what} hit the memory limit of {} MiB{place}", mib(limit)),
+    };
+    if let Some(largest) = &outcome.largest {
+        message +=
+            &format!(", with {} as the largest process ({} MiB)", largest.name, mib(largest.bytes));
+    }
+    if let Some(peak) = outcome.usage.memory_peak_bytes {
+        message += &format!("; peak {} MiB", mib(peak));
+    }
+    Failure {
+        stage,
+        class: Class::Resource,
+        section: None,
+        message,
+        evidence: Vec::new(),
+        hint: (limit > 0).then(|| raise(stage, "memory", format!("{}M", mib(limit) * 2))),
+        status: exit_of(stage),
+        retryable: false,
+        source: None,
+    }
+}
+
+/// What raises a limit. Sources are got before a package has a class, and by the node.
+fn raise(stage: Stage, limit: &str, amount: String) -> String {
+    match stage {
+        Stage::Fetch => format!(
+            "raise {limit} to {amount} in albs_node.limits, or of class.default in resources.toml"
+        ),
+        _ => format!("try --{limit} {amount}"),
+    }
+}
+
+pub(super) fn exit_of(stage: Stage) -> u8 {
+    match stage {
+        Stage::Fetch => status::SOURCE_PACKAGE,
+        Stage::Bootstrap | Stage::Install => status::PACKAGE_MANAGER,
+        Stage::Srpm | Stage::Rpmbuild => status::BUILD,
+        Stage::Collect => status::ROOT,
+    }
+}
