@@ -126,9 +126,10 @@ fn what_was_used_is_drawn() {
     let text = program(&case, &["usage", &result]);
     let line = text.lines().find(|line| line.starts_with("processors")).unwrap();
     assert!(line.contains('█'), "{text}");
-    // One processor was busy, as far as other programs left it.
+    // One processor was busy, as far as other programs left it; a package manager may use more.
     let most: f64 = line.rsplit_once("| ").unwrap().1.parse().unwrap();
-    assert!((0.1..1.5).contains(&most), "{text}");
+    let all = std::thread::available_parallelism().unwrap().get() as f64;
+    assert!((0.1..all + 0.5).contains(&most), "{text}");
     let svg = program(&case, &["usage", "--svg", &result]);
     assert!(svg.starts_with("<svg ") && svg.matches("<polyline").count() == 5, "{svg}");
 }
