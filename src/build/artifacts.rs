@@ -52,7 +52,9 @@ pub(super) fn collect(
     earlier: &[Artifact],
 ) -> Result<Collected, Failure> {
     let place = Path::new("/run/albs-node/tree");
-    let most_bytes = most_bytes(&env.context);
+    // What was taken earlier lies in the tree as well.
+    let taken: u64 = earlier.iter().map(|artifact| artifact.bytes).sum();
+    let most_bytes = most_bytes(&env.context).saturating_sub(taken);
     let directories = directories.to_vec();
     let task = Task::Collect { root: place.to_owned(), directories, most_bytes };
     let trees = [(workspace.written(), place.to_owned(), true)];

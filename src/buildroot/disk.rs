@@ -4,12 +4,12 @@
 //! when so much of that has gone that the limit may be near, or half a minute has passed.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sandbox::Killer;
 use sandbox::spec::Root;
+use sandbox::{Killer, Usage};
 use serde::{Deserialize, Serialize};
 
 use super::maintenance;
@@ -148,6 +148,7 @@ pub fn watched<T>(
     if times > 0 {
         stage.note(&format!("what is written could not be looked at {times} times"));
     }
+    seen.iter().for_each(|watched| stage.charge(&watched.usage));
     let size = seen.iter().find_map(|watched| watched.too_large);
     Ok((done?, size.zip(limit).map(|(size, limit)| TooLarge { size, limit })))
 }
@@ -208,12 +209,14 @@ impl Look {
 }
 
 /// What was seen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Watched {
     /// The size of the tree, if it was the reason to end the sandbox.
     too_large: Option<Size>,
     /// How often the tree could not be looked at.
     failed: u32,
+    /// What looking at it has used.
+    usage: Usage,
 }
 
 impl DiskWatch {
@@ -223,53 +226,11 @@ impl DiskWatch {
         let (context, program) = (tools.context.clone(), tools.program.to_owned());
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
-            let used_before = used(&place);
-            let (mut before, mut failed) = (Some(Size::default()), 0);
-            if has_base && tree.exists() {
-                let look = || measure(&context, &program, &tree, Size::MAX);
-                before = (0..ATTEMPTS).find_map(|attempt| {
-                    failed = attempt;
-                    look()
-                });
-            }
-            let Some(before) = before.filter(|before| *before != Size::MAX) else {
-                // Too deep to be looked at, so that nothing could be found in it.
-                killer.kill();
-                return Watched { too_large: Some(Size::MAX), failed };
-            };
-            let limit = limit.and(&before);
-            let mut last = Look { size: before, used: used_before, ..Look::default() };
-            let mut looked = Instant::now();
-            while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                let used = used(&place);
-                if !last.is_old(&used, looked.elapsed(), &limit) {
-                    continue;
-                }
-                let began = Instant::now();
-                let found = measure(&context, &program, &tree, limit);
-                if let Some(size) = found.filter(|size| size.exceeds(&limit)) {
-                    killer.kill();
-                    // Only now is there time to count all of it.
-                    let all = measure(&context, &program, &tree, Size::MAX).unwrap_or(size);
-                    return Watched { too_large: Some(all.less(&before)), failed };
-                }
-                // Tried again, and told at the end: it says nothing of the build.
-                failed += u32::from(found.is_none());
-                last.after(found, used, began.elapsed());
-                looked = Instant::now();
-                if let Some(size) = last.presumed(&used, &limit) {
-                    killer.kill();
-                    return Watched { too_large: Some(size.less(&before)), failed };
-                }
-            }
-            // What was written in the last moments is too much all the same.
-            if !last.is_suspicious(&used(&place), &limit) {
-                return Watched { too_large: None, failed };
-            }
-            let end = measure(&context, &program, &tree, Size::MAX);
-            failed += u32::from(end.is_none());
-            let too_large = end.filter(|size| size.exceeds(&limit));
-            Watched { too_large: too_large.map(|size| size.less(&before)), failed }
+            let mut usage = Usage::default();
+            let mut measure = |enough| measure(&context, &program, &tree, enough, &mut usage);
+            let (too_large, failed) =
+                watch(&place, has_base && tree.exists(), limit, &killer, &stopped, &mut measure);
+            Watched { too_large, failed, usage }
         });
         DiskWatch { stop, thread }
     }
@@ -278,8 +239,66 @@ impl DiskWatch {
     fn end(self) -> Watched {
         drop(self.stop);
         // What has panicked has seen nothing.
-        self.thread.join().unwrap_or(Watched { too_large: None, failed: 1 })
+        self.thread.join().unwrap_or(Watched { failed: 1, ..Watched::default() })
     }
+}
+
+/// Watches a tree until `stopped` says so: gives its size, if that was the reason to end the sandbox,
+/// and how often it could not be looked at.
+fn watch(
+    place: &Path,
+    has_base: bool,
+    limit: Size,
+    killer: &Killer,
+    stopped: &Receiver<()>,
+    measure: &mut dyn FnMut(Size) -> Option<Size>,
+) -> (Option<Size>, u32) {
+    let used_before = used(place);
+    let (mut before, mut failed) = (Some(Size::default()), 0);
+    if has_base {
+        before = (0..ATTEMPTS).find_map(|attempt| {
+            failed = attempt;
+            measure(Size::MAX)
+        });
+    }
+    let Some(before) = before.filter(|before| *before != Size::MAX) else {
+        // Too deep to be looked at, so that nothing could be found in it.
+        killer.kill();
+        return (Some(Size::MAX), failed);
+    };
+    let limit = limit.and(&before);
+    let mut last = Look { size: before, used: used_before, ..Look::default() };
+    let mut looked = Instant::now();
+    while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        let used = used(place);
+        if !last.is_old(&used, looked.elapsed(), &limit) {
+            continue;
+        }
+        let began = Instant::now();
+        let found = measure(limit);
+        if let Some(size) = found.filter(|size| size.exceeds(&limit)) {
+            killer.kill();
+            // Only now is there time to count all of it.
+            let all = measure(Size::MAX).unwrap_or(size);
+            return (Some(all.less(&before)), failed);
+        }
+        // Tried again, and told at the end: it says nothing of the build.
+        failed += u32::from(found.is_none());
+        last.after(found, used, began.elapsed());
+        looked = Instant::now();
+        if let Some(size) = last.presumed(&used, &limit) {
+            killer.kill();
+            return (Some(size.less(&before)), failed);
+        }
+    }
+    // What was written in the last moments is too much all the same.
+    if !last.is_suspicious(&used(place), &limit) {
+        return (None, failed);
+    }
+    let end = measure(Size::MAX);
+    failed += u32::from(end.is_none());
+    let too_large = end.filter(|size| size.exceeds(&limit));
+    (too_large.map(|size| size.less(&before)), failed)
 }
 
 /// What is in use on the file system of a path. Not what is free: XFS makes inodes of free blocks,
@@ -294,11 +313,19 @@ fn used(place: &Path) -> Size {
     })
 }
 
-/// The size of the tree; once it is more than enough, no more is counted.
-fn measure(context: &Context, program: &Path, tree: &Path, enough: Size) -> Option<Size> {
+/// The size of the tree; once it is more than enough, no more is counted. What that uses is added
+/// to `usage`.
+fn measure(
+    context: &Context,
+    program: &Path,
+    tree: &Path,
+    enough: Size,
+    usage: &mut Usage,
+) -> Option<Size> {
     let task = Task::Measure { directory: PLACE.into(), enough };
     let trees = [(tree.to_owned(), PLACE.into(), true)];
-    let said = maintenance::ask_always(context, program, &task, &trees).ok()?;
+    let (said, used) = maintenance::ask_always(context, program, &task, &trees).ok()?;
+    *usage = usage.plus(&used);
     serde_json::from_str(&said).ok()
 }
 

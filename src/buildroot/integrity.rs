@@ -73,7 +73,7 @@ pub fn verify(
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let task = Task::Manifest { root: PLACE.into() };
     let trees = [(tree.to_owned(), PathBuf::from(PLACE), true)];
-    let found = maintenance::ask_always(context, program, &task, &trees)?;
+    let (found, _) = maintenance::ask_always(context, program, &task, &trees)?;
     Ok(compare(&known, &found))
 }
 

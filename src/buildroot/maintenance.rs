@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sandbox::{Outcome, Sandbox, SandboxError, SandboxSpec};
+use sandbox::{Outcome, Sandbox, SandboxError, SandboxSpec, Usage};
 
 use super::Env;
 use super::sandboxes::Context;
@@ -98,13 +98,13 @@ pub(super) fn run_always(
     ask_always(context, program, task, trees).map(drop)
 }
 
-/// As [`run_always`]; gives what the task answers.
+/// As [`run_always`]; gives what the task answers, and what it has used.
 pub(super) fn ask_always(
     context: &Context,
     program: &Path,
     task: &Task,
     trees: &Trees,
-) -> Result<String, String> {
+) -> Result<(String, Usage), String> {
     let spec = spec(context, program, "clean", task, trees).map_err(|error| error.to_string())?;
     let mut said = Vec::new();
     let mut run = || -> Result<Outcome, SandboxError> {
@@ -117,7 +117,7 @@ pub(super) fn ask_always(
     }
     let said = text(said);
     if outcome.exit.success() {
-        return Ok(said);
+        return Ok((said, outcome.usage));
     }
     Err(format!("{}: {}", outcome.exit, crate::run::plain(&said)))
 }

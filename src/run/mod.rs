@@ -382,6 +382,12 @@ impl StageRun<'_> {
         }
     }
 
+    /// Puts on the bill of the stage what was used for it beside its sandboxes.
+    pub fn charge(&self, more: &Usage) {
+        let mut usage = self.usage.borrow_mut();
+        *usage = usage.plus(more);
+    }
+
     /// Tells the user something that is not output of a command.
     pub fn note(&self, text: &str) {
         // Much of what is told comes from packages, servers and configs.

@@ -29,8 +29,7 @@ impl Running<'_> {
     pub fn wait(self, output: &mut dyn FnMut(&[u8])) -> Result<Outcome, Failure> {
         let Running { stage, spec, offset, sandbox, watch: _watch } = self;
         let outcome = sandbox.wait(output).map_err(|error| stage.unusable(spec, error))?;
-        let mut usage = stage.usage.borrow_mut();
-        *usage = usage.plus(&outcome.usage);
+        stage.charge(&outcome.usage);
         let later = |sample: &Sample| Sample { seconds: sample.seconds + offset, ..*sample };
         stage.samples.borrow_mut().extend(outcome.samples.iter().map(later));
         stage.note_isolation(&outcome, spec);

@@ -103,7 +103,7 @@ const ATTACKS: &[Attack] = &[
     Attack {
         name: "log-flood",
         lines: "yes",
-        options: &["--log-size", "1M", "--timeout", "20"],
+        options: &["--log-size", "1M", "--timeout", "10"],
         end: Some((11, "was killed at the time limit")),
         class: "timeout",
     },

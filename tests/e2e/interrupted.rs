@@ -9,7 +9,7 @@ use crate::case::{Case, Run, Running, verdict};
 use crate::fixture::Kind;
 
 /// How long an interrupted build may take to end, on a busy machine.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 /// Sends the signal and asserts that the build ends as one that somebody stopped.
 fn interrupt(case: &Case, running: Running<'_>, stage: &str, signal: Signal) -> Run {

@@ -23,7 +23,7 @@ impl Case {
             if left.is_empty() {
                 return;
             }
-            assert!(started.elapsed() < Duration::from_secs(5), "{}: {left:#?}", self.name);
+            assert!(started.elapsed() < Duration::from_secs(30), "{}: {left:#?}", self.name);
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -43,7 +43,7 @@ impl Case {
             if wanted.iter().all(has) {
                 return;
             }
-            assert!(started.elapsed() < Duration::from_secs(5), "{wanted:?} in {found:#?}");
+            assert!(started.elapsed() < Duration::from_secs(30), "{wanted:?} in {found:#?}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

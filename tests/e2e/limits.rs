@@ -39,12 +39,12 @@ fn program(case: &Case, args: &[&str]) -> String {
 fn silence_ends_a_build() {
     for kind in Kind::possible(&[Kind::Root, Kind::Subids, Kind::NoSubids]) {
         let Some(case) = Case::shared(kind, "silence") else { return };
-        let talks = spec(&case, "for i in 1 2 3 4 5 6; do echo $i; sleep 0.8; done");
+        let talks = spec(&case, "for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.8; done");
         // Longer than anything else of the build is silent on a slow machine.
-        build(&case, &talks, &["--silence", "4"]).succeeds();
+        build(&case, &talks, &["--silence", "6"]).succeeds();
         let waits = spec(&case, "echo begun; sleep 100");
-        let run = build(&case, &waits, &["--silence", "4"]);
-        run.fails(11, "rpmbuild -bb was killed for its silence, after 4 s in %build");
+        let run = build(&case, &waits, &["--silence", "6"]);
+        run.fails(11, "rpmbuild -bb was killed for its silence, after 6 s in %build");
         run.tells("hint: find out what it waits for, or raise the limit: --silence");
         let verdict = &case.outcome("result")["verdict"];
         assert_eq!((&verdict["class"], &verdict["section"]), (&"timeout".into(), &"%build".into()));

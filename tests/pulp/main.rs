@@ -218,7 +218,7 @@ async fn who_may_not_is_told_so() {
         };
         // Somebody may correct it: it is tried again, but not soon.
         let upload = pulp.upload(&file, &PATIENT, &journal);
-        assert!(tokio::time::timeout(Duration::from_secs(10), upload).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_secs(5), upload).await.is_err());
         let (trouble, text, seen) = seen.into_inner().unwrap().expect("a failed try");
         assert_eq!(trouble, Trouble::Operator);
         assert!(
