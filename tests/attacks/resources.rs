@@ -137,6 +137,14 @@ const ATTACKS: &[Attack] = &[
         class: "",
     },
     Attack {
+        name: "no-place-for-macros",
+        // When the spec is read, before the sandbox of %build is put together.
+        lines: "%(rm -rf ~/.rpmmacros; mkdir -p ~/.rpmmacros/x; echo true)",
+        options: &[],
+        end: Some((10, "the build has put something else in the place of what that needs")),
+        class: "package",
+    },
+    Attack {
         name: "daemons",
         lines: "for i in 1 2 3; do setsid sh -c 'setsid sleep %{marker} & sleep %{marker}' < /dev/null > /dev/null 2>&1 & done",
         options: &[],
