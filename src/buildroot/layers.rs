@@ -192,7 +192,7 @@ pub(super) fn open(
     Ok(Some(Layer { key: key.to_owned(), tree: dir.join(TREE), info, reused, lock }))
 }
 
-/// Installs in a workspace and publishes it, unless there is a layer with the same packages.
+/// Installs in a workspace and publishes it, unless there is a layer of the same want and packages.
 fn make(
     env: &Env<'_>,
     stage: &StageRun<'_>,

@@ -60,7 +60,7 @@ impl Addresses {
     /// public they are, and these networks.
     pub fn new(private: Vec<IpNet>, own: &[IpAddr]) -> Addresses {
         let special = SPECIAL.iter().filter_map(|text| text.parse().ok()).collect();
-        Addresses { private, special, own: own.to_vec() }
+        Addresses { private, special, own: own.iter().map(|address| inner(*address)).collect() }
     }
 
     /// Whether sources may come from this address.

@@ -82,8 +82,18 @@ pub fn provide(
                         "the spec names more than {MOST_FILES} files that are not there and would \
                          be downloaded"
                     );
-                    let failure = infrastructure(&message, "bring them with the spec".into());
-                    return Err(Failure { class: Class::Package, ..failure });
+                    let code = status::SOURCE_PACKAGE;
+                    let failure = Failure::infrastructure(stage.stage, code, &message, None);
+                    return Err(Failure { class: Class::Package, ..failure }
+                        .with_hint(Some("bring them with the spec".to_owned())));
+                }
+                if got.bytes >= most {
+                    let message = format!(
+                        "what the spec names has more than {most} bytes, half of what was free"
+                    );
+                    let code = status::SOURCE_PACKAGE;
+                    let failure = Failure::infrastructure(stage.stage, code, &message, None);
+                    return Err(Failure { class: Class::Resource, ..failure });
                 }
                 let mut wanted = Download::from(file.value.as_str());
                 wanted.most = wanted.most.min(most - got.bytes);

@@ -73,6 +73,8 @@ impl Removal<'_> {
     fn remove(&mut self, dir: BorrowedFd<'_>, name: &CStr, depth: usize) -> nix::Result<()> {
         match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
             Err(Errno::EISDIR) => {}
+            // Compilers tidy up a cache of theirs as well.
+            Err(Errno::ENOENT) => return Ok(()),
             result => return result,
         }
         match unlinkat(dir, name, UnlinkatFlags::RemoveDir) {
@@ -178,5 +180,32 @@ mod tests {
         std::os::unix::fs::symlink(&outside, &link).unwrap();
         remove(&link).unwrap();
         assert!(outside.join("kept").exists() && fs::symlink_metadata(&link).is_err());
+    }
+
+    #[test]
+    fn a_cache_of_any_names_becomes_empty() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("cache");
+        let odd = std::ffi::OsStr::from_bytes(b"not-\xff-text");
+        fs::create_dir_all(cache.join(odd).join(odd)).unwrap();
+        (0..600).for_each(|n| fs::write(cache.join(format!("{n:0250}")), "").unwrap());
+        empty(&cache).unwrap();
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+        assert!(empty(&dir.path().join("nothing")).is_err());
+    }
+
+    #[test]
+    fn old_files_and_those_of_another_day_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let day = Duration::from_secs(24 * 60 * 60);
+        let now = SystemTime::now();
+        for (name, time) in [("old", now - day * 2), ("new", now), ("odd", now + day * 2)] {
+            let file = fs::File::create(dir.path().join(name)).unwrap();
+            file.set_modified(time).unwrap();
+        }
+        remove_old(dir.path(), 60 * 60).unwrap();
+        let left = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["new"]);
     }
 }

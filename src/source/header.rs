@@ -19,14 +19,16 @@ const MAGIC: [u8; 4] = [0x8e, 0xad, 0xe8, 1];
 const ENTRY: usize = 16;
 /// Most entries that rpm itself takes.
 const MOST_ENTRIES: u32 = 0xffff;
-/// Most bytes of a store, of which rpm takes eight times as many: those of source packages have
-/// one or two for each hundred files.
+/// Most bytes of a store, of which rpm takes eight times as many: a source package has some
+/// kilobytes, and a hundred for each file.
 const MOST_BYTES: u32 = 32 << 20;
 /// Most items of all entries together. As text each takes 24 bytes of memory and more.
 const MOST_ITEMS: usize = 4 << 20;
 /// Tags of the entry that the first one may be and that covers all others: its data lie at the
 /// end of the store.
 const REGIONS: std::ops::RangeInclusive<u32> = 61..=63;
+/// Type and number of items of that entry.
+const REGION: (u32, usize) = (7, 16);
 
 /// Checks both headers of a package: that of signatures, and its own.
 pub(super) fn check(path: &Path) -> io::Result<()> {
@@ -76,6 +78,9 @@ fn follow(index: &[u8], store: &[u8]) -> Option<()> {
         let size = size(kind, count, data)?;
         data.get(..size)?;
         if position == 0 && REGIONS.contains(&tag) {
+            if (kind, count) != REGION {
+                return None;
+            }
             continue;
         }
         if !BYTES.contains(&kind) {
@@ -118,7 +123,7 @@ mod tests {
 
     /// Tag, type, offset, number of items.
     type Entry = [u32; 4];
-    const REGION: Entry = [63, 7, 16, 16];
+    const ALL: Entry = [63, 7, 16, 16];
 
     fn is_followed(entries: &[Entry], store: &[u8]) -> bool {
         let words = entries.iter().flatten().copied();
@@ -129,7 +134,7 @@ mod tests {
     #[test]
     fn entries_that_rpm_makes() {
         let store = [b"name\0a\0b\0\0\0\0\0\0\x01\0\x02".as_slice(), &[0; 16]].concat();
-        let entries = [REGION, [1000, 6, 0, 1], [1117, 8, 5, 2], [1030, 3, 14, 2]];
+        let entries = [ALL, [1000, 6, 0, 1], [1117, 8, 5, 2], [1030, 3, 14, 2]];
         assert!(is_followed(&entries, &store));
         assert!(is_followed(&[], b""));
     }
@@ -137,7 +142,7 @@ mod tests {
     #[test]
     fn entries_that_lead_elsewhere() {
         let store = [0_u8; 64];
-        let bad: [&[Entry]; 9] = [
+        let bad: [&[Entry]; 10] = [
             // Before the beginning, behind the end, over the end.
             &[[1000, 7, u32::MAX, 1]],
             &[[1000, 7, 65, 0]],
@@ -148,7 +153,8 @@ mod tests {
             &[[1000, 6, 0, 2]],
             // The same bytes twice; another region than the first.
             &[[1000, 7, 0, 40], [1001, 7, 0, 40]],
-            &[REGION, [63, 7, 0, 16], [63, 7, 0, 16]],
+            &[ALL, [63, 7, 0, 16], [63, 7, 0, 16]],
+            &[[63, 8, 0, 16]],
             &[[1000, 10, 0, 1]],
         ];
         for entries in bad {

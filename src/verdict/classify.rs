@@ -3,7 +3,7 @@
 use sandbox::Outcome;
 use sandbox::spec::Limits;
 
-use super::ended::{classify_command, classify_in, exit_of};
+use super::ended::{classify_command, classify_package, exit_of};
 use super::patterns::{
     CONFLICT, DISK_FULL, DISK_FULL_HINT, NO_PACKAGE, NO_REPOSITORY, NOT_FOR_THIS, NOT_TRUSTED,
 };
@@ -143,7 +143,7 @@ pub fn classify_rpmbuild(
     }
     let section = tail.iter().rev().find_map(|line| section(line));
     let known = section.as_deref().or(executing);
-    if let Some(failure) = classify_in(stage, what, known, outcome, limits) {
+    if let Some(failure) = classify_package(stage, what, known, outcome, limits) {
         let section = known.map(str::to_owned);
         return Some(Failure { section, evidence: evidence(tail), ..failure });
     }

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use sandbox::spec::Limits;
-use sandbox::{Exit, Outcome};
+use sandbox::{Exit, Outcome, StartFailure};
 
 use super::patterns::DISK_FULL_HINT;
 use super::{Class, Failure, Stage, status};
@@ -19,8 +19,34 @@ pub fn classify_command(
     classify_in(stage, what, None, outcome, limits)
 }
 
-/// As [`classify_command`], in a section of a spec if one is known.
-pub(super) fn classify_in(
+/// As [`classify_command`], of code of the package in a tree that it has changed, in a section of its
+/// spec if one is known. What only such code can have done is told as the package's.
+pub(super) fn classify_package(
+    stage: Stage,
+    what: &str,
+    section: Option<&str>,
+    outcome: &Outcome,
+    limits: &Limits,
+) -> Option<Failure> {
+    let failure = classify_in(stage, what, section, outcome, limits)?;
+    let message = match &outcome.exit {
+        Exit::CouldNotStart(start) if is_in_the_way(start) => format!(
+            "the sandbox for {what} could not start: the build has put something else in the \
+             place of what that needs"
+        ),
+        // SIGKILL may have come from the host: from its kernel for memory, or from an operator.
+        Exit::Signaled(signal)
+            if failure.class == Class::Infrastructure && *signal != Signal::SIGKILL as i32 =>
+        {
+            format!("{what} was killed by signal {signal}")
+        }
+        _ => return Some(failure),
+    };
+    let (class, status) = (Class::Package, exit_of(stage));
+    Some(Failure { class, status, retryable: false, hint: None, message, ..failure })
+}
+
+fn classify_in(
     stage: Stage,
     what: &str,
     section: Option<&str>,
@@ -70,19 +96,6 @@ pub(super) fn classify_in(
                 format!("the sandbox for {what} could not start: the disk is full"),
             )
         }),
-        Exit::CouldNotStart(start) if is_in_the_way(start.errno) && runs_the_spec(stage) => {
-            Some(Failure {
-                source: Some(Box::new(start.clone())),
-                ..failure(
-                    Class::Package,
-                    exit_of(stage),
-                    format!(
-                        "the sandbox for {what} could not start: the build has put something \
-                         else in the place of what that needs"
-                    ),
-                )
-            })
-        }
         Exit::CouldNotStart(start) => Some(Failure {
             source: Some(Box::new(start.clone())),
             hint: start.hint.clone(),
@@ -111,18 +124,6 @@ pub(super) fn classify_in(
             )
         }),
         Exit::Exited(_) => None,
-        // Nobody but the build itself: had the kernel done it for memory, it would have counted.
-        Exit::Signaled(signal)
-            if runs_the_spec(stage)
-                && (*signal != Signal::SIGKILL as i32
-                    || outcome.usage.memory_peak_bytes.is_some()) =>
-        {
-            Some(failure(
-                Class::Package,
-                exit_of(stage),
-                format!("{what} was killed by signal {signal}, which the build has sent itself"),
-            ))
-        }
         Exit::Signaled(signal) => Some(Failure {
             retryable: true,
             ..failure(
@@ -134,15 +135,12 @@ pub(super) fn classify_in(
     }
 }
 
-/// Whether what runs in a stage is code of the package, in a tree that it may have changed.
-fn runs_the_spec(stage: Stage) -> bool {
-    matches!(stage, Stage::Srpm | Stage::Rpmbuild)
-}
-
-/// Errors of files that are of another kind than expected, which a build can make them.
-fn is_in_the_way(errno: i32) -> bool {
-    let errno = Errno::from_raw(errno);
-    [Errno::EISDIR, Errno::ENOTDIR, Errno::ENOTEMPTY, Errno::ELOOP].contains(&errno)
+/// Whether a file of the sandbox could not be written because there is something of another kind,
+/// which a build can make.
+fn is_in_the_way(start: &StartFailure) -> bool {
+    let errno = Errno::from_raw(start.errno);
+    start.step.starts_with("file ")
+        && [Errno::EISDIR, Errno::ENOTDIR, Errno::ENOTEMPTY, Errno::ELOOP].contains(&errno)
 }
 
 fn is_full(errno: i32) -> bool {

@@ -136,24 +136,25 @@ fn anything_else_shows_the_last_lines() {
 
 #[test]
 fn what_only_the_build_can_have_done() {
-    let start = |errno| {
-        let step = "write /builddir/.rpmmacros".to_owned();
+    let start = |step: &str, errno| {
+        let step = step.to_owned();
         Exit::CouldNotStart(sandbox::StartFailure { step, errno, detail: None, hint: None })
     };
-    let of = |stage, outcome: Outcome| {
-        let limits = Limits::default();
-        let failure = classify_command(stage, "rpmbuild -bb", &outcome, &limits).unwrap();
-        (failure.class, failure.retryable)
+    let limits = Limits::default();
+    let of = |exit: Exit| {
+        let stage = Stage::Rpmbuild;
+        let failure =
+            classify_rpmbuild(stage, "rpmbuild", &outcome(exit), &limits, Said::default());
+        failure.map(|failure| (failure.class, failure.retryable)).unwrap()
     };
     let (package, host) = ((Class::Package, false), (Class::Infrastructure, false));
-    assert_eq!(of(Stage::Rpmbuild, outcome(start(nix::libc::EISDIR))), package);
-    assert_eq!(of(Stage::Bootstrap, outcome(start(nix::libc::EISDIR))), host);
-    assert_eq!(of(Stage::Rpmbuild, outcome(start(nix::libc::EPERM))), host);
-    assert_eq!(of(Stage::Rpmbuild, outcome(Exit::Signaled(11))), package);
-    assert_eq!(of(Stage::Install, outcome(Exit::Signaled(11))), (Class::Infrastructure, true));
-    // Where nothing tells, the kernel may have done it for memory.
-    assert_eq!(of(Stage::Rpmbuild, outcome(Exit::Signaled(9))), (Class::Infrastructure, true));
-    let mut counted = outcome(Exit::Signaled(9));
-    counted.usage.memory_peak_bytes = Some(1);
-    assert_eq!(of(Stage::Rpmbuild, counted), package);
+    assert_eq!(of(start("file /builddir/.rpmmacros", nix::libc::EISDIR)), package);
+    assert_eq!(of(start("file /builddir/.rpmmacros", nix::libc::EPERM)), host);
+    assert_eq!(of(start("bind /opt/tools", nix::libc::ENOTDIR)), host);
+    assert_eq!(of(Exit::Signaled(11)), package);
+    assert_eq!(of(Exit::Signaled(9)), (Class::Infrastructure, true));
+    // Programs of ours.
+    let crashed = outcome(Exit::Signaled(11));
+    let failure = classify_command(Stage::Srpm, "git archive", &crashed, &limits).unwrap();
+    assert_eq!((failure.class, failure.retryable), (Class::Infrastructure, true));
 }

@@ -104,37 +104,33 @@ fn check(condition: &Condition, after: u8) -> Vec<u64> {
     let at = ARGUMENTS + 8 * index;
     let (low, high) = if cfg!(target_endian = "big") { (at + 4, at) } else { (at, at + 4) };
     let of = |number: u64| (number as u32, (number >> 32) as u32);
-    let (low_value, high_value) = of(value);
+    let ((low_value, high_value), (low_mask, high_mask)) = (of(value & mask), of(mask));
+    let load = |at, mask| [instruction(LOAD, 0, 0, at), instruction(AND, 0, 0, mask)];
+    let ([load_low, and_low], [load_high, and_high]) = (load(low, low_mask), load(high, high_mask));
     match is {
-        Comparison::Equal => {
-            let (low_mask, high_mask) = of(mask);
-            let half = |at, mask, value: u32, after| match mask {
-                0 => Vec::new(),
-                u32::MAX => {
-                    vec![instruction(LOAD, 0, 0, at), instruction(IF_EQUAL, 0, after, value)]
-                }
-                _ => vec![
-                    instruction(LOAD, 0, 0, at),
-                    instruction(AND, 0, 0, mask),
-                    instruction(IF_EQUAL, 0, after, value & mask),
-                ],
-            };
-            let mut last = half(low, low_mask, low_value, after);
-            let mut out = half(high, high_mask, high_value, after + last.len() as u8);
-            out.append(&mut last);
-            out
-        }
+        Comparison::Equal => vec![
+            load_high,
+            and_high,
+            instruction(IF_EQUAL, 0, after + 3, high_value),
+            load_low,
+            and_low,
+            instruction(IF_EQUAL, 0, after, low_value),
+        ],
         Comparison::Other => vec![
-            instruction(LOAD, 0, 0, high),
-            instruction(IF_EQUAL, 0, 2, high_value),
-            instruction(LOAD, 0, 0, low),
+            load_high,
+            and_high,
+            instruction(IF_EQUAL, 0, 3, high_value),
+            load_low,
+            and_low,
             instruction(IF_EQUAL, after, 0, low_value),
         ],
         Comparison::Above => vec![
-            instruction(LOAD, 0, 0, high),
-            instruction(IF_GREATER, 3, 0, high_value),
-            instruction(IF_EQUAL, 0, after + 2, high_value),
-            instruction(LOAD, 0, 0, low),
+            load_high,
+            and_high,
+            instruction(IF_GREATER, 4, 0, high_value),
+            instruction(IF_EQUAL, 0, after + 3, high_value),
+            load_low,
+            and_low,
             instruction(IF_GREATER, 0, after, low_value),
         ],
     }

@@ -31,7 +31,7 @@ pub struct Decisions {
 ///
 /// # Errors
 ///
-/// A rule allows something on conditions, which two filters together cannot express.
+/// A rule allows something on conditions: what is allowed is said of whole calls.
 pub fn merge(policies: &[(&str, SeccompPolicy)]) -> Result<Decisions, SeccompError> {
     let mut decisions = Decisions::default();
     let names: Vec<&str> = policies.iter().map(|(name, _)| *name).collect();

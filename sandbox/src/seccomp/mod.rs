@@ -77,7 +77,7 @@ pub struct Argument {
     /// What it is to be, compared with `value`.
     #[serde(default)]
     pub is: Comparison,
-    /// Bits that count where it is to be equal; of the other comparisons, all do.
+    /// Bits that count.
     #[serde(default = "all_bits")]
     pub mask: u64,
     /// A number, or the name of a constant whose value differs between architectures.

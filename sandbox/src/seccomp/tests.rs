@@ -100,9 +100,12 @@ fn check_calls(decisions: &Decisions, filter: &[u64], token: ScmpArch, arch: u32
     for number in 0..1000 {
         let Ok(name) = ScmpSyscall::from(number).get_name_by_arch(token) else { continue };
         let promised = decisions.answer(&name).unwrap_or(Answer::Allow);
-        let seen = answer(filter, arch, number as u32, [0; 6]);
-        assert_eq!(seen, promised, "{}: {name} of {token:?}", decisions.policies);
-        let Some(decision) = decisions.calls.get(&name) else { continue };
+        let seen = answer(filter, arch, number as u32, [u64::MAX; 6]);
+        let decision = decisions.calls.get(&name);
+        if decision.is_none_or(|decision| decision.refusals.is_empty()) {
+            assert_eq!(seen, promised, "{}: {name} of {token:?}", decisions.policies);
+        }
+        let Some(decision) = decision else { continue };
         for (refusal, conditions) in &decision.refusals {
             let mut arguments = [0; 6];
             for condition in conditions {
@@ -156,10 +159,10 @@ fn sockets_that_there_are() {
         let call =
             (0..1000).find(|call| name(call).is_ok_and(|name| name == "socket")).unwrap() as u32;
         let open: Vec<u64> = (0..100)
-            .chain([1 << 32, (1 << 32) + 40, u64::MAX])
+            .chain([(1 << 32) + 40, u64::MAX])
             .filter(|family| answer(&filter, arch, call, [*family; 6]) == Answer::Allow)
             .collect();
-        assert_eq!(open, [0, 1, 2, 10, 16], "{architecture:?}");
+        assert_eq!(open, [1, 2, 10, 16], "{architecture:?}");
         if architecture == Architecture::X86_64 {
             // `socketcall` of 32-bit programs, whose arguments lie in memory.
             let seen = answer(&filter, tokens(architecture)[1].1, 102, [1, 1 << 20, 0, 0, 0, 0]);
