@@ -138,6 +138,9 @@ impl Session {
         assert_eq!(waiting, 0, "somebody has typed");
         // What has been written is shown by the time that its end is.
         self.type_text("\n");
+        self.wait_until("shown", |session| {
+            rustix::io::ioctl_fionread(&session.keyboard).is_ok_and(|waiting| waiting == 0)
+        });
         std::thread::sleep(Duration::from_millis(50));
         started().remove(&pid);
         processes::assert_nothing_is_left(&[], pid);
