@@ -25,12 +25,35 @@ pub fn examine(facts: &Facts) -> Vec<Check> {
         disk(facts),
         disk_limit(facts),
         memory(facts),
+        core_dumps(facts),
         emulators(facts),
     ]
 }
 
 fn ok(name: &'static str, found: impl Into<String>) -> Check {
     Check { name, state: State::Ok, found: found.into(), without: None, fix: None }
+}
+
+/// A limit of 1 keeps them from programs of the host, of 0 does not, and a socket knows none
+/// (core(5), fs/coredump.c).
+fn core_dumps(facts: &Facts) -> Check {
+    let (pattern, hard) = &facts.core;
+    let (pattern, check) = (pattern.trim(), ok("core dumps", "those of builds go nowhere"));
+    let (found, fix) = match pattern.chars().next() {
+        Some('@') => ("kernel.core_pattern names a socket", "sysctl -w kernel.core_pattern=core"),
+        Some('|') if *hard == 0 => {
+            let found = "kernel.core_pattern names a program, and the hard limit is 0";
+            (found, "ulimit -Hc unlimited; of a service: LimitCORE=infinity")
+        }
+        _ => return check,
+    };
+    Check {
+        state: State::Limited,
+        found: found.to_owned(),
+        without: Some("the host is handed the memory of builds that crash".to_owned()),
+        fix: Some(fix.to_owned()),
+        ..check
+    }
 }
 
 fn kernel(facts: &Facts) -> Check {
@@ -319,6 +342,7 @@ mod tests {
             disk: ("/var/lib".into(), Some(100 << 30)),
             has_shared_memory: true,
             emulated: vec!["aarch64".to_owned()],
+            core: ("core".to_owned(), u64::MAX),
         }
     }
 
@@ -326,6 +350,16 @@ mod tests {
     fn a_good_host() {
         let checks = examine(&good());
         assert!(checks.iter().all(|check| check.state == State::Ok), "{checks:?}");
+    }
+
+    #[test]
+    fn core_dumps_that_reach_the_host() {
+        let mut facts = good();
+        let state = |facts: &Facts| core_dumps(facts).state;
+        facts.core.0 = "|/usr/share/apport/apport\n".to_owned();
+        assert_eq!(state(&facts), State::Ok);
+        facts.core.0 = "@/run/coredump\n".to_owned();
+        assert_eq!(state(&facts), State::Limited);
     }
 
     #[test]
@@ -357,6 +391,7 @@ mod tests {
         facts.has_git = false;
         facts.disk.1 = Some(1 << 30);
         facts.has_shared_memory = false;
+        facts.core = ("|/usr/lib/systemd/systemd-coredump %P\n".to_owned(), 0);
         let mut checks = examine(&facts);
         // The name of the user who runs the tests is in it.
         checks[2].fix = None;

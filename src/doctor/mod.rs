@@ -68,6 +68,8 @@ pub struct Facts {
     pub has_shared_memory: bool,
     /// Architectures that the kernel has an emulator for.
     pub emulated: Vec<String>,
+    /// Where core dumps go (`kernel.core_pattern`), and this program's hard limit on them in bytes.
+    pub core: (String, u64),
 }
 
 impl Facts {
@@ -106,6 +108,11 @@ impl Facts {
             has_shared_memory: nix::sys::statfs::statfs("/dev/shm")
                 .is_ok_and(|data| data.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC),
             emulated: emulated(Path::new("/proc/sys/fs/binfmt_misc")),
+            core: (
+                std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default(),
+                nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_CORE)
+                    .map_or(u64::MAX, |(_, hard)| hard),
+            ),
             host,
         }
     }
