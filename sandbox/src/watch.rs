@@ -13,6 +13,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Time between looks while memory is short, since a few of them are all there is before the
 /// kernel kills.
 const SHORT_INTERVAL: Duration = Duration::from_millis(100);
+/// Bytes that a program takes in a second, at most: the kernel has to clear them.
+const FASTEST: u64 = 1 << 30;
 
 /// The state of watching one sandbox.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl Watch {
             started,
             interval: INTERVAL,
             next_sample: started + INTERVAL,
-            next_look: None,
+            next_look: memory_limit.map(|limit| started + until_short(limit, 0)),
             memory_limit,
             silence,
             last_output: started,
@@ -64,17 +66,15 @@ impl Watch {
 
     /// Does what is due. Tells, once, that the command has been silent for too long.
     pub(crate) fn tick(&mut self, now: Instant, cgroup: Option<&Cgroup>) -> bool {
-        let sample_due = now >= self.next_sample;
-        if sample_due || self.next_look.is_some_and(|look| now >= look) {
+        if now >= self.next_sample {
             let seconds = now.duration_since(self.started).as_secs_f64();
-            let sample = cgroup.and_then(|cgroup| cgroup.sample(seconds));
-            self.look(now, sample.as_ref(), cgroup);
-            if let Some(sample) = sample.filter(|_| sample_due) {
+            if let Some(sample) = cgroup.and_then(|cgroup| cgroup.sample(seconds)) {
                 self.keep(sample);
             }
-        }
-        if sample_due {
             self.next_sample = now + self.interval;
+        }
+        if self.next_look.is_some_and(|look| now >= look) {
+            self.look(now, cgroup);
         }
         let too_long = self.silence.is_some_and(|most| now >= self.last_output + most);
         let newly = too_long && !self.is_silent;
@@ -92,12 +92,14 @@ impl Watch {
         (self.samples, self.largest)
     }
 
-    fn look(&mut self, now: Instant, sample: Option<&Sample>, cgroup: Option<&Cgroup>) {
-        let is_short = match (sample, self.memory_limit) {
-            (Some(sample), Some(limit)) => sample.memory_bytes > limit / 2,
-            _ => false,
+    fn look(&mut self, now: Instant, cgroup: Option<&Cgroup>) {
+        let used = cgroup.and_then(Cgroup::memory_bytes);
+        let (Some(limit), Some(used)) = (self.memory_limit, used) else {
+            self.next_look = None;
+            return;
         };
-        self.next_look = is_short.then(|| now + SHORT_INTERVAL);
+        self.next_look = Some(now + until_short(limit, used));
+        let is_short = used > limit / 2;
         if let Some(seen) = cgroup.filter(|_| is_short).and_then(Cgroup::largest) {
             // The largest of the whole run is the one that the limit was hit by, or close to it.
             if self.largest.as_ref().is_none_or(|known| seen.bytes >= known.bytes) {
@@ -119,6 +121,12 @@ impl Watch {
     }
 }
 
+/// How soon half of a limit can be used.
+fn until_short(limit: u64, used: u64) -> Duration {
+    let left = (limit / 2).saturating_sub(used) as f64;
+    Duration::from_secs_f64(left / FASTEST as f64).clamp(SHORT_INTERVAL, INTERVAL)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +142,15 @@ mod tests {
         assert!(watch.tick(at(800), None));
         assert!(!watch.tick(at(900), None) && watch.is_silent());
         assert_eq!(watch.timeout(at(900)), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn little_memory_is_looked_at_often() {
+        let ms = |limit, used| until_short(limit, used).as_millis();
+        assert_eq!(ms(192 << 20, 0), 100);
+        assert_eq!(ms(2 << 30, 512 << 20), 500);
+        assert_eq!(ms(64 << 30, 0), 1000);
+        assert_eq!(ms(64 << 30, 60 << 30), 100);
     }
 
     #[test]

@@ -268,6 +268,16 @@ impl Cgroup {
         Some(sample)
     }
 
+    /// Bytes of memory that the groups use; none if nobody counts.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        let name = match self.version {
+            Version::None => return None,
+            Version::V1 => "memory.usage_in_bytes",
+            Version::V2 => "memory.current",
+        };
+        self.groups.iter().find_map(|dir| number(&dir.join(name)))
+    }
+
     /// The process of the groups with the most resident memory.
     pub fn largest(&self) -> Option<Largest> {
         let procs = fs::read_to_string(self.groups.first()?.join("cgroup.procs")).ok()?;
