@@ -133,7 +133,7 @@ fn the_time_limit_ends_everything() {
     for kind in [Kind::Root, Kind::Subids] {
         let Some(case) = Case::shared(kind, "timeout") else { return };
         let run = case.build("bad/sleeps", &["--timeout", "5"]);
-        run.fails(11, "rpmbuild -bb was killed at the time limit, after 5 s");
+        run.fails(11, "rpmbuild -bb was killed at the time limit, after ");
         let outcome = case.outcome("result");
         verdict(&outcome, "rpmbuild", "timeout");
         assert!(case.log("build.log").contains("now sleeping"));

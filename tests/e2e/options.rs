@@ -300,7 +300,7 @@ fn time_limits_are_of_the_config() {
     let slow = spec(&case, "", "echo begun; sleep 100");
     let config = case.config_plus("slow", "config_opts['rpmbuild_timeout'] = 1");
     build(&case, &config, &slow, &[])
-        .fails(11, "rpmbuild -bb was killed at the time limit, after 1 s");
+        .fails(11, "rpmbuild -bb was killed at the time limit, after ");
     case.nothing_left();
 }
 
