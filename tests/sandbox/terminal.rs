@@ -216,12 +216,11 @@ fn a_program_that_panics() {
     spec.stdio = Stdio::TERMINAL;
     let sandbox = Sandbox::spawn(&spec, &HostFacts::probe()).expect("start");
     std::thread::spawn(move || sandbox.wait(&mut |_| {}));
-    // Until the other test can have seen them.
-    let settings = || rustix::termios::tcgetattr(std::io::stdin()).expect("a terminal");
-    while settings().local_modes.contains(rustix::termios::LocalModes::ICANON) {
+    // Until the other test has seen what that does to the terminal.
+    let seen = std::env::var_os("SEEN").expect("a path");
+    while !std::path::Path::new(&seen).exists() {
         std::thread::sleep(Duration::from_millis(10));
     }
-    std::thread::sleep(Duration::from_secs(2));
     // As in a release, where nothing is dropped.
     std::panic::catch_unwind(|| panic!("as it does")).expect_err("it has panicked");
     std::process::abort();
@@ -234,9 +233,14 @@ fn after_a_panic() {
     }
     let this = std::env::current_exe().expect("this program").display().to_string();
     let name = "terminal::a_program_that_panics";
-    let words = ["bash", "-c", "\"$@\"; echo status $?", "_", &this, "--ignored", "--exact", name];
+    let place = tempfile::tempdir().expect("a directory");
+    let seen = place.path().join("seen");
+    let script = "SEEN=$0 \"$@\"; echo status $?";
+    let path = seen.display().to_string();
+    let words = ["bash", "-c", script, &path, &this, "--ignored", "--exact", name];
     let mut running = Session::of(&words.map(str::to_owned));
     running.wait_for_settings(true);
+    std::fs::write(&seen, "").expect("tell");
     running.wait_for_settings(false);
     let (_, screen) = running.end();
     assert!(screen.contains("status 134"), "{screen}");
