@@ -301,6 +301,8 @@ fn time_limits_are_of_the_config() {
     let config = case.config_plus("slow", "config_opts['rpmbuild_timeout'] = 1");
     build(&case, &config, &slow, &[])
         .fails(11, "rpmbuild -bb was killed at the time limit, after ");
+    let seconds = case.outcome("result")["stages"][3]["seconds"].as_f64().unwrap();
+    assert!((1.0..10.0).contains(&seconds), "{seconds}");
     case.nothing_left();
 }
 
