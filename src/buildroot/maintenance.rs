@@ -53,12 +53,11 @@ pub(super) fn ask(
         .map_err(|error| own_fault(stage, "the helper could not be planned", error))?;
     let mut said = Vec::new();
     let outcome = stage.raw(&spec, &mut |bytes| keep(bytes, &mut said))?;
-    if said.len() > MOST_ANSWER {
+    let Some(said) = text(said) else {
         let message = format!("what there is to say of the buildroot {BEYOND}");
         let failure = Failure::infrastructure(stage.stage, status::ROOT, message, None);
         return Err(Failure { class: Class::Resource, ..failure });
-    }
-    let said = text(said);
+    };
     if outcome.exit.success() {
         return Ok(said);
     }
@@ -78,10 +77,11 @@ fn keep(bytes: &[u8], said: &mut Vec<u8>) {
     said.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
-/// As text, without a copy where it is text.
-fn text(said: Vec<u8>) -> String {
-    String::from_utf8(said)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+/// As text, without a copy where it is text; none if it was too long.
+fn text(said: Vec<u8>) -> Option<String> {
+    let lossy =
+        |error: std::string::FromUtf8Error| String::from_utf8_lossy(error.as_bytes()).into_owned();
+    (said.len() <= MOST_ANSWER).then(|| String::from_utf8(said).unwrap_or_else(lossy))
 }
 
 /// Runs a task outside any stage, also while a build is being cancelled: for cleaning up.
@@ -112,10 +112,7 @@ pub(super) fn ask_always(
         sandbox.wait(&mut |bytes| keep(bytes, &mut said))
     };
     let outcome = run().map_err(|error| error.to_string())?;
-    if said.len() > MOST_ANSWER {
-        return Err(format!("what there is to say {BEYOND}"));
-    }
-    let said = text(said);
+    let said = text(said).ok_or_else(|| format!("what there is to say {BEYOND}"))?;
     if outcome.exit.success() {
         return Ok((said, outcome.usage));
     }
