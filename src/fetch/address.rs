@@ -65,18 +65,19 @@ impl Addresses {
 
     /// Whether sources may come from this address.
     pub fn allows(&self, address: IpAddr) -> bool {
-        self.refusal(address).is_none()
+        self.refusal("", address).is_none()
     }
 
-    /// What an address is that sources may not come from.
-    fn refusal(&self, address: IpAddr) -> Option<&'static str> {
-        let address = inner(address);
-        let among = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
+    /// Why sources may not come from an address of this host.
+    fn refusal(&self, host: &str, address: IpAddr) -> Option<Refused> {
+        let plain = inner(address);
+        let among = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&plain));
         let what = match among(&self.special) {
-            true => Some("not on the internet"),
-            false => self.own.contains(&address).then_some("this host"),
+            true => "not on the internet",
+            false if self.own.contains(&plain) => "this host",
+            false => return None,
         };
-        what.filter(|_| !among(&self.private))
+        (!among(&self.private)).then(|| Refused { host: host.to_owned(), address, what })
     }
 
     /// The addresses of a host.
@@ -87,9 +88,8 @@ impl Addresses {
     pub fn of(&self, host: &str) -> Result<Vec<IpAddr>, Box<dyn std::error::Error + Send + Sync>> {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let found: Vec<IpAddr> = (host, 0).to_socket_addrs()?.map(|place| place.ip()).collect();
-        let refused = |address: &IpAddr| Some((*address, self.refusal(*address)?));
-        match found.iter().find_map(refused) {
-            Some((address, what)) => Err(Refused { host: host.to_owned(), address, what }.into()),
+        match found.iter().find_map(|address| self.refusal(host, *address)) {
+            Some(refused) => Err(refused.into()),
             None => Ok(found),
         }
     }
@@ -103,10 +103,7 @@ impl Addresses {
         let host = url.host_str().unwrap_or_default();
         let number = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         let Ok(address) = number else { return Ok(()) };
-        match self.refusal(address) {
-            Some(what) => Err(Refused { host: host.to_owned(), address, what }),
-            None => Ok(()),
-        }
+        self.refusal(host, address).map_or(Ok(()), Err)
     }
 }
 

@@ -54,13 +54,16 @@ pub fn provide(
     present: &[String],
     directory: &Path,
 ) -> Result<Vec<String>, Failure> {
-    let infrastructure = |message: &str, error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::infrastructure(stage.stage, status::SOURCE_PACKAGE, message, Some(error))
+    let failed = |class: Class, message: &str| Failure {
+        class,
+        ..Failure::infrastructure(stage.stage, status::SOURCE_PACKAGE, message, None)
     };
     let own = &tools.context.host.network.addresses;
     let addresses = Addresses::new(provision.private_networks.clone(), own);
-    let downloads = Downloads::new(&addresses)
-        .map_err(|error| infrastructure("the client cannot be set up", error.into()))?;
+    let downloads = Downloads::new(&addresses).map_err(|error| {
+        let message = "the client cannot be set up";
+        Failure::infrastructure(stage.stage, status::SOURCE_PACKAGE, message, Some(error.into()))
+    })?;
     let cancel = stage.cancel();
     let mut provided: Vec<String> = Vec::new();
     // A spec may name any number of them.
@@ -82,18 +85,14 @@ pub fn provide(
                         "the spec names more than {MOST_FILES} files that are not there and would \
                          be downloaded"
                     );
-                    let code = status::SOURCE_PACKAGE;
-                    let failure = Failure::infrastructure(stage.stage, code, &message, None);
-                    return Err(Failure { class: Class::Package, ..failure }
+                    return Err(failed(Class::Package, &message)
                         .with_hint(Some("bring them with the spec".to_owned())));
                 }
                 if got.bytes >= most {
                     let message = format!(
                         "what the spec names has more than {most} bytes, half of what was free"
                     );
-                    let code = status::SOURCE_PACKAGE;
-                    let failure = Failure::infrastructure(stage.stage, code, &message, None);
-                    return Err(Failure { class: Class::Resource, ..failure });
+                    return Err(failed(Class::Resource, &message));
                 }
                 let mut wanted = Download::from(file.value.as_str());
                 wanted.most = wanted.most.min(most - got.bytes);
