@@ -14,7 +14,7 @@ pub use classify::{
     Said, classify_disk, classify_helper, classify_package_manager, classify_rpmbuild,
     classify_share, on_full_disk,
 };
-pub use ended::classify_command;
+pub use ended::{classify_command, classify_package};
 
 /// The stages of a build, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

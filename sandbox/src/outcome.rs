@@ -175,6 +175,10 @@ pub struct Usage {
     pub pressure: Option<Pressure>,
     /// Processes killed at the memory limit.
     pub oom_kills: u64,
+    /// Processes killed for want of memory though no limit of the sandbox was hit: the host, or
+    /// what this program runs in, has run out of it.
+    #[serde(default)]
+    pub host_oom_kills: u64,
     /// Attempts to make a process that the pids limit refused.
     pub pids_refused: u64,
     /// Where the numbers come from.
@@ -218,6 +222,14 @@ pub struct Rusage {
 }
 
 impl Usage {
+    /// Counts processes that the kernel has killed for want of memory.
+    pub(crate) fn killed(&mut self, processes: u64, at_own_limit: bool) {
+        match at_own_limit {
+            true => self.oom_kills = processes,
+            false => self.host_oom_kills = processes,
+        }
+    }
+
     /// Adds up two stages: times and counts are summed, peaks are the higher of the two.
     pub fn plus(&self, other: &Usage) -> Usage {
         let higher = |a: Option<u64>, b: Option<u64>| a.max(b);
@@ -243,6 +255,7 @@ impl Usage {
                 (a, b) => a.or(b),
             },
             oom_kills: self.oom_kills + other.oom_kills,
+            host_oom_kills: self.host_oom_kills + other.host_oom_kills,
             pids_refused: self.pids_refused + other.pids_refused,
             source: self.source.max(other.source),
         }

@@ -10,8 +10,10 @@ use super::commands;
 use super::pipeline::Build;
 use crate::fetch::{self, Provision};
 use crate::run::{Log, StageRun};
-use crate::verdict::{Failure, classify_command, classify_helper};
+use crate::verdict::{Class, Failure, classify_helper, classify_package};
 
+/// The longest that copying them may take, in ms.
+const LONGEST_MS: u64 = 600_000;
 /// Where they are seen inside.
 const PLACE: &str = "/run/albs-node/provided";
 
@@ -54,18 +56,27 @@ impl Build<'_> {
         let visible = Mount::Bind { source: directory, destination: PLACE.into(), read_only: true };
         let sources = format!("{}/SOURCES/", commands::top_directory(env.options));
         let from = format!("{PLACE}/.");
-        let argv = ["cp", "-R", "--", &from, &sources].map(str::to_owned).to_vec();
-        let spec = self.build_spec(stage, vec![visible], argv)?;
+        // Macros of the spec have been there: nothing of theirs is opened.
+        let argv = ["cp", "-R", "--remove-destination", "--", &from, &sources];
+        let argv = argv.map(str::to_owned).to_vec();
+        let mut spec = self.build_spec(stage, vec![visible], argv)?;
+        spec.timeout_ms = Some(LONGEST_MS);
         let what = "bringing sources in";
         let finished = self.watched(stage, &spec, Log::Root, what)?;
-        if let Some(failure) = classify_command(stage.stage, what, &finished.outcome, &spec.limits)
-        {
+        let (outcome, limits) = (&finished.outcome, &spec.limits);
+        if let Some(failure) = classify_package(stage.stage, what, None, outcome, limits) {
             return Err(failure);
         }
-        match finished.outcome.exit.success() {
-            true => Ok(()),
-            false => Err(classify_helper(stage.stage, format!("{what} failed"), &finished.tail)),
+        if outcome.exit.success() {
+            return Ok(());
         }
+        // Nothing but the disk and what macros have put in the way keeps it from copying.
+        let failure = classify_helper(stage.stage, format!("{what} failed"), &finished.tail);
+        let class = match failure.class {
+            Class::Resource => Class::Resource,
+            _ => Class::Package,
+        };
+        Err(Failure { class, ..failure })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sandbox::IdMapping;
 
-use super::{Check, Facts, State};
+use super::{Check, Facts, State, Unlimited};
 
 /// Bytes below which a disk is too full for a buildroot and a build of some size.
 const LITTLE_DISK: u64 = 10 << 30;
@@ -137,14 +137,11 @@ fn control_groups(facts: &Facts) -> Check {
             let version = if facts.host.cgroup.v1.is_empty() { "2" } else { "1" };
             ok(name, format!("control groups of version {version} can be used"))
         }
-        Some((why, hint)) => Check {
+        Some(Unlimited { why, hint, without }) => Check {
             name,
             state: State::Limited,
             found: why.clone(),
-            without: Some(
-                "memory, processes and processors are not limited, and the bill is less exact"
-                    .to_owned(),
-            ),
+            without: Some((*without).to_owned()),
             fix: hint.clone(),
         },
     }
@@ -383,7 +380,8 @@ mod tests {
         facts.host.userns_settings = vec![("user/max_user_namespaces".into(), "0".into())];
         facts.sandbox = Some(("clone: no space".to_owned(), None));
         facts.overlay = Some("no".to_owned());
-        facts.limits = Some(("not writable".to_owned(), Some("run as root".to_owned())));
+        let (why, hint) = ("not writable".to_owned(), Some("run as root".to_owned()));
+        facts.limits = Some(Unlimited { why, hint, without: "nothing is limited" });
         facts.host.network.pasta = None;
         facts.host.landlock = 0;
         facts.package_managers = Vec::new();

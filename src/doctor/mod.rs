@@ -54,8 +54,8 @@ pub struct Facts {
     pub sandbox: Option<(String, Option<String>)>,
     /// Why overlayfs cannot be used in one; none if it can.
     pub overlay: Option<String>,
-    /// Why a sandbox cannot be limited, and what can be done; none if it can.
-    pub limits: Option<(String, Option<String>)>,
+    /// Why a sandbox cannot be limited in all ways; none if it can.
+    pub limits: Option<Unlimited>,
     /// Package managers of the host: what is called, what that leads to, and its version.
     pub package_managers: Vec<(PathBuf, PathBuf, Option<String>)>,
     /// The host's rpm, if there is one, and its version.
@@ -213,16 +213,32 @@ fn try_overlay(host: &HostFacts, place: &Path) -> Result<(), String> {
     tried
 }
 
-fn limits(host: &HostFacts) -> Result<(), (String, Option<String>)> {
+/// Limits that this host cannot enforce.
+#[derive(Debug, Clone)]
+pub struct Unlimited {
+    /// Why.
+    pub why: String,
+    /// What can be done.
+    pub hint: Option<String>,
+    /// What that means.
+    pub without: &'static str,
+}
+
+fn limits(host: &HostFacts) -> Result<(), Unlimited> {
     let wanted = Limits {
         memory_bytes: Some(sandbox::spec::Limit::required(1 << 30)),
         pids: Some(sandbox::spec::Limit::required(1000)),
         cpus: Some(sandbox::spec::Limit::required(1.0)),
         ..Limits::default()
     };
-    sandbox::cgroup::plan("doctor", &wanted, &host.cgroup)
-        .map(drop)
-        .map_err(|error| (error.to_string(), error.hint()))
+    let plan = |limits| sandbox::cgroup::plan("doctor", limits, &host.cgroup);
+    let Err(error) = plan(&wanted) else { return Ok(()) };
+    // systemd gives users memory and processes, but not always processors.
+    let without = match plan(&Limits { cpus: None, ..wanted.clone() }) {
+        Ok(_) => "a build may use all processors",
+        Err(_) => "memory, processes and processors are not limited, and the bill is less exact",
+    };
+    Err(Unlimited { why: error.to_string(), hint: error.hint(), without })
 }
 
 fn emulated(handlers: &Path) -> Vec<String> {

@@ -23,7 +23,7 @@ pub struct HostSize {
     pub disk_bytes: u64,
     /// Free inodes there.
     pub inodes: u64,
-    /// Numbers that processes can have.
+    /// Processes and threads that there can be.
     pub pids: u64,
     /// The disk where builds write, as `MAJOR:MINOR`, if it is one.
     pub disk: Option<String>,
@@ -43,17 +43,22 @@ impl HostSize {
             disk_bytes: disk
                 .map_or(0, |disk| disk.blocks_available().saturating_mul(disk.fragment_size())),
             inodes: disk.map_or(0, |disk| disk.files_available()),
-            pids: pid_max(),
+            pids: most_pids(),
             disk: sandbox::cgroup::disk_below(place),
             slots,
         }
     }
 }
 
-/// How many numbers there are for processes and threads (proc_sys_kernel(5), pid_max).
-fn pid_max() -> u64 {
-    let text = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
-    text.trim().parse().unwrap_or(32_768)
+/// How many processes and threads there can be: of numbers, of all on the host
+/// (proc_sys_kernel(5), pid_max and threads-max), and of those in the group that we are in.
+fn most_pids() -> u64 {
+    let setting = |name: &str| {
+        let text = std::fs::read_to_string(Path::new("/proc/sys/kernel").join(name)).ok()?;
+        text.trim().parse::<u64>().ok()
+    };
+    let known = [setting("pid_max"), setting("threads-max"), sandbox::cgroup::most_pids()];
+    known.into_iter().flatten().min().unwrap_or(32_768)
 }
 
 /// The host's memory in bytes; 0 if it is not known.
@@ -216,7 +221,7 @@ fn of_class(
             source,
         }
     })?;
-    // Half of all numbers is for the host, whatever the class says.
+    // Half of all is for the host, whatever the class says.
     let number = match resource {
         Resource::Pids => number.map(|pids| pids.min(host.pids as f64 / 2.0 / slots)),
         _ => number,

@@ -149,8 +149,12 @@ pub fn classify_rpmbuild(
     }
     let full_lines = matching(tail, &DISK_FULL);
     let full = !full_lines.is_empty();
-    let excluded = matching(tail, &NOT_FOR_THIS);
-    if let Some(line) = excluded.first() {
+    // rpmbuild refuses before it executes anything; later, these are words of the package.
+    let excluded = tail.iter().find(|line| {
+        let refusal = line.strip_prefix("error: ").filter(|_| known.is_none());
+        refusal.is_some_and(|why| NOT_FOR_THIS.iter().any(|sign| why.starts_with(sign)))
+    });
+    if let Some(line) = excluded {
         return Some(Failure {
             evidence: vec![line.clone()],
             ..Failure::excluded(stage, "the package", "this architecture", String::new())

@@ -8,6 +8,10 @@ use sandbox::{Exit, Outcome, StartFailure};
 use super::patterns::DISK_FULL_HINT;
 use super::{Class, Failure, Stage, status};
 
+/// What helps a host that has run out of memory.
+const HOST_MEMORY_HINT: &str = "the limits of builds and what else runs there are more than the \
+    host has: lower memory in resources.toml, or build fewer at a time";
+
 /// How any command failed, as far as that does not depend on what it was; none if it ended by
 /// itself, with whatever status.
 pub fn classify_command(
@@ -21,7 +25,7 @@ pub fn classify_command(
 
 /// As [`classify_command`], of code of the package in a tree that it has changed, in a section of its
 /// spec if one is known. What only such code can have done is told as the package's.
-pub(super) fn classify_package(
+pub fn classify_package(
     stage: Stage,
     what: &str,
     section: Option<&str>,
@@ -31,12 +35,14 @@ pub(super) fn classify_package(
     let failure = classify_in(stage, what, section, outcome, limits)?;
     let message = match &outcome.exit {
         Exit::CouldNotStart(start) if is_in_the_way(start) => format!(
-            "the sandbox for {what} could not start: the build has put something else in the \
-             place of what that needs"
+            "the sandbox for {what} could not start: the build has changed or removed what \
+             that needs"
         ),
         // SIGKILL may have come from the host: from its kernel for memory, or from an operator.
         Exit::Signaled(signal)
-            if failure.class == Class::Infrastructure && *signal != Signal::SIGKILL as i32 =>
+            if failure.class == Class::Infrastructure
+                && *signal != Signal::SIGKILL as i32
+                && outcome.usage.host_oom_kills == 0 =>
         {
             format!("{what} was killed by signal {signal}")
         }
@@ -87,7 +93,7 @@ fn classify_in(
         Exit::Cancelled => {
             Some(failure(Class::Cancelled, status::INTERRUPTED, format!("{what} was interrupted")))
         }
-        Exit::CouldNotStart(start) if is_full(start.errno) => Some(Failure {
+        Exit::CouldNotStart(start) if is_full(start) => Some(Failure {
             source: Some(Box::new(start.clone())),
             hint: Some(DISK_FULL_HINT.to_owned()),
             ..failure(
@@ -110,6 +116,16 @@ fn classify_in(
         Exit::Exited(_) | Exit::Signaled(_) if outcome.usage.oom_kills > 0 => {
             Some(memory(stage, what, &place, outcome, limits))
         }
+        // None of its own limits was the reason, so it may well do another time.
+        Exit::Exited(_) | Exit::Signaled(_) if outcome.usage.host_oom_kills > 0 => Some(Failure {
+            hint: Some(HOST_MEMORY_HINT.to_owned()),
+            retryable: true,
+            ..failure(
+                Class::Infrastructure,
+                exit_of(stage),
+                format!("the host ran out of memory, and killed processes of {what}{place}"),
+            )
+        }),
         Exit::Exited(_) | Exit::Signaled(_) if outcome.usage.pids_refused > 0 => Some(Failure {
             hint: limits
                 .pids
@@ -135,16 +151,21 @@ fn classify_in(
     }
 }
 
-/// Whether a file of the sandbox could not be written because there is something of another kind,
-/// which a build can make.
+/// Whether something that a build can make or take away kept the sandbox from starting: another kind
+/// of file where one is written, a home that nobody may enter, a tree without rpmbuild.
 fn is_in_the_way(start: &StartFailure) -> bool {
     let errno = Errno::from_raw(start.errno);
-    start.step.starts_with("file ")
-        && [Errno::EISDIR, Errno::ENOTDIR, Errno::ENOTEMPTY, Errno::ELOOP].contains(&errno)
+    let is_step = |name: &str| start.step.starts_with(name);
+    let of_files = [Errno::EISDIR, Errno::ENOTDIR, Errno::ENOTEMPTY, Errno::ELOOP];
+    let of_paths = [Errno::EACCES, Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP];
+    is_step("file ") && of_files.contains(&errno)
+        || (is_step("chdir to ") || is_step("execute ")) && of_paths.contains(&errno)
 }
 
-fn is_full(errno: i32) -> bool {
-    [Errno::ENOSPC, Errno::EDQUOT].contains(&Errno::from_raw(errno))
+/// Whether a disk is full. Too many namespaces have the same number (clone(2)).
+fn is_full(start: &StartFailure) -> bool {
+    let is_full = [Errno::ENOSPC, Errno::EDQUOT].contains(&Errno::from_raw(start.errno));
+    is_full && !start.step.starts_with("clone a process") && !start.step.contains("/user/")
 }
 
 fn memory(stage: Stage, what: &str, place: &str, outcome: &Outcome, limits: &Limits) -> Failure {

@@ -111,6 +111,31 @@ fn memory_and_process_limits() {
 }
 
 #[test]
+fn a_host_without_memory_is_not_the_packages_fault() {
+    let mut killed = outcome(Exit::Signaled(9));
+    killed.usage.host_oom_kills = 1;
+    let limits = Limits { memory_bytes: Some(Limit::required(1 << 30)), ..Limits::default() };
+    let said = Said { tail: &[], section: Some("%check") };
+    let failure = classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &killed, &limits, said);
+    let failure = failure.unwrap();
+    assert_eq!((failure.class, failure.retryable), (Class::Infrastructure, true));
+    assert!(failure.message.contains("the host ran out of memory"), "{}", failure.message);
+}
+
+#[test]
+fn only_rpmbuild_says_that_a_package_is_not_for_this() {
+    let of = |text: &str, section| {
+        let (failed, limits) = (outcome(Exit::Exited(1)), Limits::default());
+        let said = Said { tail: &lines(text), section };
+        classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &failed, &limits, said).unwrap().class
+    };
+    let line = "error: No compatible architectures found for build";
+    assert_eq!(of(line, None), Class::Excluded);
+    assert_eq!(of(line, Some("%check")), Class::Package);
+    assert_eq!(of("No compatible architectures found for build", None), Class::Package);
+}
+
+#[test]
 fn missing_dependency() {
     insta::assert_json_snapshot!(dnf(
         Stage::Install,
@@ -151,6 +176,12 @@ fn what_only_the_build_can_have_done() {
     assert_eq!(of(start("file /builddir/.rpmmacros", nix::libc::EISDIR)), package);
     assert_eq!(of(start("file /builddir/.rpmmacros", nix::libc::EPERM)), host);
     assert_eq!(of(start("bind /opt/tools", nix::libc::ENOTDIR)), host);
+    // It has closed its home, or removed rpmbuild.
+    assert_eq!(of(start("chdir to /builddir", nix::libc::EACCES)), package);
+    assert_eq!(of(start("execute rpmbuild", nix::libc::ENOENT)), package);
+    assert_eq!(of(start("execute rpmbuild", nix::libc::ENOMEM)), host);
+    // Of namespaces, not of the disk.
+    assert_eq!(of(start("clone a process", nix::libc::ENOSPC)), host);
     assert_eq!(of(Exit::Signaled(11)), package);
     assert_eq!(of(Exit::Signaled(9)), (Class::Infrastructure, true));
     // Programs of ours.

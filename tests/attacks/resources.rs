@@ -141,7 +141,7 @@ const ATTACKS: &[Attack] = &[
         // When the spec is read, before the sandbox of %build is put together.
         lines: "%(rm -rf ~/.rpmmacros; mkdir -p ~/.rpmmacros/x; echo true)",
         options: &[],
-        end: Some((10, "the build has put something else in the place of what that needs")),
+        end: Some((10, "the build has changed or removed what that needs")),
         class: "package",
     },
     Attack {

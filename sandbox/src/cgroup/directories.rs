@@ -81,6 +81,15 @@ pub(super) fn make_group(parent: &Path, name: &str) -> Result<PathBuf, CgroupErr
     }
 }
 
+/// A group, and that of the build around it, if it has one.
+pub(super) fn with_build(dir: &Path) -> impl Iterator<Item = &Path> {
+    let is_ours = |dir: &&Path| {
+        let name = dir.file_name().and_then(std::ffi::OsStr::to_str);
+        name.is_some_and(|name| maker(name).is_some())
+    };
+    std::iter::once(dir).chain(dir.parent().filter(is_ours))
+}
+
 /// The process id in a name of [`make_group`].
 pub(super) fn maker(name: &str) -> Option<&str> {
     let pid = name.strip_prefix(PREFIX)?.split('.').next()?;

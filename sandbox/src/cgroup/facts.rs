@@ -80,6 +80,15 @@ impl CgroupFacts {
         })
     }
 
+    /// As [`super::most_pids`], of these groups.
+    pub(super) fn most_pids(&self) -> Option<u64> {
+        let of_v1 = self.v1.iter().find(|(controller, _)| controller == "pids");
+        let hierarchy = of_v1.map(|(_, hierarchy)| hierarchy).or(self.v2.as_ref())?;
+        let own = hierarchy.own_directory();
+        let groups = own.ancestors().take_while(|dir| dir.starts_with(&hierarchy.mount));
+        groups.filter_map(|dir| super::number(&dir.join("pids.max"))).min()
+    }
+
     /// The version 1 hierarchy of a controller, if the caller may make groups in it.
     pub(crate) fn usable_v1(&self, controller: &str) -> Option<&Hierarchy> {
         self.v1.iter().find(|(c, h)| c == controller && h.writable).map(|(_, h)| h)

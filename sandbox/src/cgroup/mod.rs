@@ -99,6 +99,12 @@ impl CgroupError {
     }
 }
 
+/// The most processes and threads that this process's control group and all around it may have;
+/// none if nothing says so.
+pub fn most_pids() -> Option<u64> {
+    CgroupFacts::probe_at(Path::new("/")).most_pids()
+}
+
 /// How to get a control group that may be divided.
 fn delegation_hint() -> String {
     let user = if nix::unistd::geteuid().is_root() { "" } else { "--user " };
@@ -107,8 +113,8 @@ fn delegation_hint() -> String {
     )
 }
 
-/// How to get the controller that systemd gives to no user by itself.
-fn io_delegation_hint() -> String {
+/// How to get controllers that systemd does not give to users by itself.
+fn controllers_hint() -> String {
     "let systemd delegate it: systemctl set-property user@$(id -u).service Delegate='cpu memory \
      pids io', and log in anew"
         .to_owned()
@@ -188,8 +194,8 @@ pub struct Cgroup {
     version: Version,
     /// Directories.
     groups: Vec<PathBuf>,
-    /// Limits whose control files do not exist.
-    unenforced: Vec<&'static str>,
+    /// Limits that are not enforced: as planned, and those whose control files do not exist.
+    unenforced: Vec<String>,
 }
 
 impl Cgroup {
@@ -199,8 +205,8 @@ impl Cgroup {
     ///
     /// A directory or file of the hierarchy cannot be written.
     pub fn create(plan: &CgroupPlan) -> Result<Cgroup, CgroupError> {
-        let mut cgroup =
-            Cgroup { version: plan.version, groups: Vec::new(), unenforced: Vec::new() };
+        let unenforced = plan.unenforced.clone();
+        let mut cgroup = Cgroup { version: plan.version, groups: Vec::new(), unenforced };
         for parent in &plan.parents {
             let parent = match plan.version {
                 Version::V2 => v2::prepare(parent, plan.may_move)?,
@@ -213,7 +219,7 @@ impl Cgroup {
             let result = fs::write(&path, &write.value);
             let missing = matches!(&result, Err(e) if e.kind() == io::ErrorKind::NotFound);
             match write.if_missing {
-                IfMissing::Report(limit) if missing => cgroup.unenforced.push(limit),
+                IfMissing::Report(limit) if missing => cgroup.unenforced.push(limit.to_owned()),
                 IfMissing::Ignore if missing => {}
                 _ => attempt("write the control group file", &path, result)?,
             }
@@ -222,7 +228,7 @@ impl Cgroup {
     }
 
     /// Optional limits that turned out not to be enforceable.
-    pub fn unenforced(&self) -> &[&'static str] {
+    pub fn unenforced(&self) -> &[String] {
         &self.unenforced
     }
 

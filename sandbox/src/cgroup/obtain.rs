@@ -97,13 +97,17 @@ fn request(facts: &CgroupFacts, bus: Option<Bus>, pid: u32) -> Option<Request> {
         &unit,
         "fail",
         // The properties: how many, then name, type and value of each.
-        "4",
+        "5",
         "Description",
         "s",
         "Builds of albs-node",
         "Delegate",
         "b",
         "true",
+        // Builds have limits of their own; all of them are more than a scope gets by itself.
+        "TasksMax",
+        "t",
+        "18446744073709551615",
         "CollectMode",
         "s",
         "inactive-or-failed",

@@ -1,4 +1,4 @@
-use super::directories::maker;
+use super::directories::{maker, with_build};
 use super::*;
 use crate::spec::Limit;
 
@@ -67,6 +67,10 @@ fn v2_delegated_scope() {
     assert_eq!((usage.cpu_user_us, usage.cpu_system_us, usage.oom_kills), (20, 10, 2));
     assert_eq!((usage.io_read_bytes, usage.io_write_bytes), (Some(11), Some(22)));
     assert_eq!(usage.memory_peak_bytes, Some(4096));
+    // Killed by somebody else: the host has run out of memory.
+    fs::write(group.join("memory.events"), "oom 0\noom_kill 2\n").unwrap();
+    let usage = cgroup.usage(&Rusage::default());
+    assert_eq!((usage.oom_kills, usage.host_oom_kills), (0, 2));
     // A plain directory is not empty as a control group would be; removal must say so.
     assert!(cgroup.remove().is_err());
 }
@@ -80,7 +84,7 @@ fn v2_without_the_cpu_controller() {
         ("sys/fs/cgroup/a/cgroup.controllers", "memory pids\n"),
     ]);
     let error = plan("t", &limits(), &facts).unwrap_err();
-    assert!(error.hint().unwrap().contains("Delegate=yes"), "{error}");
+    assert!(error.hint().unwrap().contains("Delegate='cpu"), "{error}");
     let mut optional = limits();
     optional.cpus = Some(Limit::optional(1.0));
     let plan = plan("t", &optional, &facts).unwrap();
@@ -113,6 +117,8 @@ fn hybrid_host_uses_the_v1_hierarchies() {
     assert_eq!(fs::read_to_string(memory.join("memory.limit_in_bytes")).unwrap(), "1073741824");
     fs::write(memory.join("memory.oom_control"), "oom_kill_disable 0\noom_kill 3\n").unwrap();
     assert_eq!(cgroup.usage(&Rusage::default()).oom_kills, 3);
+    fs::write(memory.join("memory.failcnt"), "0\n").unwrap();
+    assert_eq!(cgroup.usage(&Rusage::default()).host_oom_kills, 3);
 }
 
 #[test]
@@ -133,6 +139,9 @@ fn names_are_unique_and_tell_their_maker() {
     let name = one.file_name().unwrap().to_str().unwrap();
     assert_eq!(maker(name), Some(std::process::id().to_string().as_str()));
     assert_eq!(maker("albs-node.x.1.build"), None);
+    let stage = one.join("albs-node.7.1.stage");
+    assert_eq!(with_build(&stage).collect::<Vec<_>>(), [stage.as_path(), one.as_path()]);
+    assert_eq!(with_build(&one).collect::<Vec<_>>(), [one.as_path()]);
     assert_eq!(maker("other"), None);
 }
 
@@ -143,4 +152,18 @@ fn a_swap_limit_that_nothing_counts_is_told() {
     assert_eq!(IfMissing::for_swap(true, &facts), IfMissing::Fail);
     facts.swap = false;
     assert_eq!(IfMissing::for_swap(true, &facts), IfMissing::Ignore);
+}
+
+#[test]
+fn the_smallest_number_of_processes_around_counts() {
+    let files = [
+        ("proc/self/cgroup", "0::/system.slice/node.service/albs-node-supervisor\n"),
+        ("proc/self/mountinfo", V2_MOUNT),
+        ("sys/fs/cgroup/system.slice/node.service/albs-node-supervisor/pids.max", "max\n"),
+        ("sys/fs/cgroup/system.slice/node.service/pids.max", "9000\n"),
+        ("sys/fs/cgroup/system.slice/pids.max", "20000\n"),
+        ("sys/fs/cgroup/cgroup.controllers", "memory pids\n"),
+    ];
+    assert_eq!(host(&files).1.most_pids(), Some(9000));
+    assert_eq!(host(&files[..3]).1.most_pids(), None);
 }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::directories::with_build;
 use super::{CgroupFacts, CgroupPlan, IfMissing, Version, Write, keyed, number, v2, with_pid1};
 use crate::error::PlanError;
 use crate::outcome::{Sample, Usage, UsageSource};
@@ -147,7 +148,14 @@ pub(super) fn read(dir: &Path, usage: &mut Usage) {
         usage.memory_peak_bytes = Some(peak);
     }
     if let Some(kills) = keyed(&dir.join("memory.oom_control"), "oom_kill") {
-        usage.oom_kills = kills;
+        let refused = |dir: &Path, name| number(&dir.join(name)).is_none_or(|times| times > 0);
+        let hit = |dir: &Path| {
+            refused(dir, "memory.failcnt") || {
+                let both = "memory.memsw.failcnt";
+                dir.join(both).exists() && refused(dir, both)
+            }
+        };
+        usage.killed(kills, with_build(dir).any(hit));
     }
     if let Some(peak) = number(&dir.join("pids.peak")) {
         usage.pids_peak = Some(peak);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::directories::with_build;
 use super::{
     CgroupError, CgroupFacts, CgroupPlan, Hierarchy, IfMissing, Version, Write, attempt, keyed,
     number, with_pid1,
@@ -58,7 +59,7 @@ pub(super) fn plan(
         }
         Some(limit) => {
             let reason = "the cpu controller is not delegated to this user";
-            plan.give_up("cpu", limit.required, reason, super::delegation_hint())?
+            plan.give_up("cpu", limit.required, reason, super::controllers_hint())?
         }
         None => {}
     }
@@ -76,7 +77,7 @@ pub(super) fn plan(
             "cpu weight",
             limit.required,
             "the cpu controller is not delegated to this user",
-            super::delegation_hint(),
+            super::controllers_hint(),
         )?,
         None => {}
     }
@@ -97,7 +98,7 @@ fn plan_io(
                 true => super::no_disk(),
                 false => {
                     let reason = "the io controller is not delegated to this user";
-                    (reason, super::io_delegation_hint())
+                    (reason, super::controllers_hint())
                 }
             };
             plan.give_up(name, limit.required, reason, hint)?;
@@ -203,7 +204,10 @@ pub(super) fn read(dir: &Path, usage: &mut Usage) {
         usage.cpu_system_us = system;
     }
     usage.memory_peak_bytes = number(&dir.join("memory.peak")).or(usage.memory_peak_bytes);
-    usage.oom_kills = keyed(&dir.join("memory.events"), "oom_kill").unwrap_or(0);
+    // `oom_kill` counts those of every killer, `oom` the times that a limit was the reason.
+    let kills = keyed(&dir.join("memory.events"), "oom_kill").unwrap_or(0);
+    let hit = |dir: &Path| keyed(&dir.join("memory.events"), "oom").is_none_or(|times| times > 0);
+    usage.killed(kills, with_build(dir).any(hit));
     usage.pids_peak = number(&dir.join("pids.peak"));
     usage.pids_refused = keyed(&dir.join("pids.events"), "max").unwrap_or(0);
     if let Ok(text) = fs::read_to_string(dir.join("io.stat")) {
