@@ -13,6 +13,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Time between looks while memory is short, since a few of them are all there is before the
 /// kernel kills.
 const SHORT_INTERVAL: Duration = Duration::from_millis(100);
+/// How much longer than a look the time until the next is, at least.
+const REST: u32 = 20;
 /// Bytes that a program takes in a second, at most: the kernel has to clear them.
 const FASTEST: u64 = 1 << 30;
 
@@ -98,7 +100,6 @@ impl Watch {
             self.next_look = None;
             return;
         };
-        self.next_look = Some(now + until_short(limit, used));
         let is_short = used > limit / 2;
         if let Some(seen) = cgroup.filter(|_| is_short).and_then(Cgroup::largest) {
             // The largest of the whole run is the one that the limit was hit by, or close to it.
@@ -106,6 +107,9 @@ impl Watch {
                 self.largest = Some(seen);
             }
         }
+        // Thousands of processes take long to look at, which is on nobody's bill.
+        let pause = until_short(limit, used).max(now.elapsed() * REST);
+        self.next_look = Some(Instant::now() + pause);
     }
 
     fn keep(&mut self, sample: Sample) {
