@@ -1,5 +1,7 @@
 //! What a build has cost, as a table for people.
 
+use sandbox::Sample;
+
 use super::StageRecord;
 
 /// The table: a line for each stage, and one for all.
@@ -53,9 +55,28 @@ fn total(stages: &[StageRecord]) -> StageRecord {
         samples: stages.iter().flat_map(|stage| stage.samples.iter().copied()).collect(),
         isolation: Default::default(),
     };
-    let memory = total.samples.iter().map(|sample| sample.memory_bytes).sum::<u64>();
-    total.memory_average_bytes = memory.checked_div(total.samples.len() as u64);
+    let counted =
+        stages.iter().filter_map(|stage| Some((stage.memory_average_bytes?, stage.seconds)));
+    total.memory_average_bytes = mean(counted);
     total
+}
+
+/// The memory in use on average over the time of some samples, in bytes. What was long is looked at
+/// less often, so each counts for the time since the one before.
+pub(super) fn memory_average(samples: &[Sample]) -> Option<u64> {
+    let times = samples.windows(2).map(|pair| (pair[1].seconds - pair[0].seconds).max(0.0));
+    let first = times.clone().next().unwrap_or(1.0);
+    let weights = std::iter::once(first).chain(times);
+    mean(samples.iter().map(|sample| sample.memory_bytes).zip(weights))
+}
+
+/// The mean of numbers with their weights; none of nothing.
+fn mean(weighted: impl Iterator<Item = (u64, f64)>) -> Option<u64> {
+    let add = |(sum, all): (f64, f64), (number, weight): (u64, f64)| {
+        (sum + number as f64 * weight, all + weight)
+    };
+    let (sum, all) = weighted.fold((0.0, 0.0), add);
+    (all > 0.0).then(|| (sum / all) as u64)
 }
 
 fn row(stage: &StageRecord) -> [String; 10] {
@@ -87,5 +108,20 @@ pub fn size(count: u64) -> String {
         10_240..10_485_760 => format!("{} KiB", count >> 10),
         10_485_760..10_737_418_240 => format!("{} MiB", count >> 20),
         _ => format!("{:.1} GiB", count as f64 / (1u64 << 30) as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn averages_are_over_time() {
+        let at = |seconds, memory_bytes| Sample { seconds, memory_bytes, ..Sample::default() };
+        assert_eq!(memory_average(&[]), None);
+        assert_eq!(memory_average(&[at(5.0, 7)]), Some(7));
+        // Two seconds at 100, eight at 1000.
+        let samples = [at(1.0, 100), at(2.0, 100), at(10.0, 1000)];
+        assert_eq!(memory_average(&samples), Some(820));
     }
 }

@@ -163,12 +163,11 @@ impl Runner {
         let isolation = run.isolation.into_inner();
         self.log_isolation(stage, &isolation);
         let samples = run.samples.into_inner();
-        let memory = samples.iter().map(|sample| sample.memory_bytes).sum::<u64>();
         self.records.borrow_mut().push(StageRecord {
             name: stage,
             seconds,
             usage,
-            memory_average_bytes: memory.checked_div(samples.len() as u64),
+            memory_average_bytes: bill::memory_average(&samples),
             samples,
             isolation,
         });
