@@ -42,7 +42,15 @@ fn forget_old_packages(env: &Env<'_>, stage: &StageRun<'_>) -> Result<(), Failur
     let (Some(seconds), true) = (days.checked_mul(86_400), cache.exists()) else { return Ok(()) };
     let directory = PathBuf::from("/run/albs-node/cache");
     let task = Task::RemoveOld { directory: directory.clone(), seconds };
-    maintenance::run(env, stage, &task, &[(cache, directory, false)])
+    // No package manager writes there meanwhile.
+    let _lock = packages::lock_cache(env, stage)?;
+    match maintenance::run(env, stage, &task, &[(cache, directory, false)]) {
+        Err(failure) if !stage.is_cancelled() => {
+            stage.note(&format!("old packages are not removed: {failure}"));
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 fn make_tree(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> {

@@ -71,6 +71,10 @@ const MOST_ANSWER: usize = 256 << 20;
 /// Said of one that is longer.
 const BEYOND: &str = "has more than 256 MiB, which are names and attributes of files";
 
+/// The longest that a task may take, in ms. Nobody else limits it, and what it works on may be made
+/// to take long.
+const LONGEST_MS: u64 = 3_600_000;
+
 /// Keeps no more than one byte too many.
 fn keep(bytes: &[u8], said: &mut Vec<u8>) {
     let room = (MOST_ANSWER + 1).saturating_sub(said.len());
@@ -135,7 +139,9 @@ pub(crate) fn spec(
         }
         _ => ProfileName::Maintenance,
     };
-    Ok(context.maintenance(name, profile, program, trees, &[&text])?)
+    let mut spec = context.maintenance(name, profile, program, trees, &[&text])?;
+    spec.timeout_ms = Some(LONGEST_MS);
+    Ok(spec)
 }
 
 fn own_fault(

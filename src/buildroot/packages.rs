@@ -177,7 +177,7 @@ fn is_full(store: &Store) -> bool {
 
 /// The package cache belongs to one package manager at a time. dnf's own locks hold the numbers of
 /// processes, which mean nothing in another sandbox.
-fn lock_cache(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Lock, Failure> {
+pub(super) fn lock_cache(env: &Env<'_>, stage: &StageRun<'_>) -> Result<Lock, Failure> {
     let path = env.store.caches().join(format!("{}.lock", env.key));
     super::roots::take(stage, &path, LockKind::Exclusive, "package cache")
 }

@@ -148,7 +148,7 @@ fn take_directory<W: Write>(
 
 /// Far less on the disk than its size says, and with a hole: packages are compressed, so that is a
 /// trap. Some file systems (ZFS) say only later how much there is of what was just written.
-fn is_sparse(file: &File, metadata: &std::fs::Metadata) -> bool {
+pub(super) fn is_sparse(file: &File, metadata: &std::fs::Metadata) -> bool {
     const ENOUGH: u64 = 1 << 20;
     let size = metadata.len();
     let is_short = size > ENOUGH && metadata.blocks().saturating_mul(512 * 16) < size;

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::collect::is_sparse;
 use super::context;
 
 /// Digits of the hash that package managers put after the name of a repository. It is one of the
@@ -55,13 +56,18 @@ fn copy_packages(from: &Path, repository: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies a file with its time, which tells when it may go. File systems that can share blocks do.
+/// Copies a package with its time, which tells when it may go. File systems that can share blocks
+/// do. What a scriptlet has left there with holes would become as large as it says it is.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
     let mut source = OpenOptions::new().read(true).custom_flags(flags.bits()).open(from)?;
+    let metadata = source.metadata()?;
+    if is_sparse(&source, &metadata) {
+        return Ok(());
+    }
     let mut target = File::create_new(to)?;
     io::copy(&mut source, &mut target)?;
-    target.set_modified(source.metadata()?.modified()?)
+    target.set_modified(metadata.modified()?)
 }
 
 #[cfg(test)]
@@ -81,6 +87,8 @@ mod tests {
                 fs::write(packages.join("x.rpm"), text).unwrap();
                 fs::write(packages.join("x.part"), text).unwrap();
                 std::os::unix::fs::symlink("/etc/passwd", packages.join("l.rpm")).unwrap();
+                let holes = File::create(packages.join("holes.rpm")).unwrap();
+                holes.set_len(1 << 40).unwrap();
             }
             std::os::unix::fs::symlink(other, path(name).join(link)).unwrap();
         }
