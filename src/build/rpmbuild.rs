@@ -113,9 +113,13 @@ impl Build<'_> {
         stage: &StageRun<'_>,
         run: impl FnOnce(&mut dyn FnMut(Killer)) -> Result<T, Failure>,
     ) -> Result<(T, Option<TooLarge>), Failure> {
-        let written = Written::of(&self.workspace.root());
-        let limit = self.env.context.disk;
-        disk::watched(self.env.tools(), stage, written.as_slice(), limit, run)
+        let env = self.env;
+        let root = Written::of(&self.workspace.root());
+        let cache = env.options.plugins.ccache.as_ref();
+        let cache = cache.and_then(|_| env.store.compiler_cache(&env.key).ok());
+        let cache = cache.map(|tree| Written { place: tree.clone(), tree, has_base: true });
+        let written: Vec<Written> = root.into_iter().chain(cache).collect();
+        disk::watched(env.tools(), stage, &written, env.context.disk, run)
     }
 
     /// A sandbox of the build user in the workspace.

@@ -2,6 +2,7 @@
 
 mod account;
 pub mod bootstrap;
+pub(crate) mod compiler_cache;
 pub mod disk;
 pub mod dnf;
 pub mod emulation;

@@ -16,10 +16,11 @@ pub(super) fn run(args: &NodeArgs) -> Result<u8, CliError> {
     let Some(config) = load(args) else { return Ok(status::CONFIG) };
     let program = own_program()?;
     let (from, to) = config.ends();
+    let slots = config.threads_count;
     let told = format!(
-        "albs-node {} takes tasks of {from} for {} slots, and uploads to {to}",
+        "albs-node {} takes tasks of {from} for {slots} slot{}, and uploads to {to}",
         env!("CARGO_PKG_VERSION"),
-        config.threads_count,
+        if slots == 1 { "" } else { "s" },
     );
     let node = Node::new(current(config)?, program).map_err(unusable)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -13,12 +13,12 @@ use sandbox::spec::Mount;
 
 use super::commands;
 use super::pipeline::Build;
-use crate::buildroot::packages;
 use crate::buildroot::roots::store_failure;
 use crate::buildroot::tools::with_tools;
+use crate::buildroot::{compiler_cache, packages};
 use crate::mock_config::RpmAutospec;
 use crate::run::{Log, StageRun};
-use crate::verdict::{Class, Failure, Stage, classify_command, status};
+use crate::verdict::{Class, Failure, Stage, classify_package, status};
 
 /// Where the compiler cache is inside, as in mock.
 pub(super) const CCACHE: &str = "/var/tmp/ccache";
@@ -65,7 +65,7 @@ impl Build<'_> {
         let what = "rpmautospec";
         let finished = self.watched(stage, &sandbox, Log::Build, what)?;
         if let Some(failure) =
-            classify_command(stage.stage, what, &finished.outcome, &sandbox.limits)
+            classify_package(stage.stage, what, None, &finished.outcome, &sandbox.limits)
         {
             return Err(failure);
         }
@@ -102,6 +102,7 @@ impl Build<'_> {
             self.lock_buildroot(stage)?;
         }
         if let Some(ccache) = &plugins.ccache {
+            compiler_cache::tidy(self.env, stage, &ccache.max_size)?;
             self.ccache(stage, &["-M", &ccache.max_size])?;
         }
         Ok(())
