@@ -13,10 +13,10 @@ use super::requires::Dependencies;
 use super::{BuildRequest, commands, hw_info};
 use crate::buildroot::roots::{self, Root};
 use crate::buildroot::workspace::Workspace;
-use crate::buildroot::{Env, packages};
+use crate::buildroot::{Env, disk, packages};
 use crate::mock_config::MockOptions;
 use crate::run::{Log, ResultDir, StageRecord, StageRun};
-use crate::source::{self, Source, SourcePackage};
+use crate::source::{self, Copying, Source, SourcePackage};
 use crate::verdict::{Class, Failure, Stage, Verdict, classify_command, status};
 
 /// Where the source package is seen by the package manager.
@@ -313,14 +313,14 @@ impl<'a> Build<'a> {
         let options = self.env.options;
         let inputs = self.workspace.directory(stage, "inputs")?;
         let with_history = options.plugins.rpmautospec.is_some();
-        let unusable = |message: &str, error: source::StageError| {
-            let (status, cause) = (status::SOURCE_PACKAGE, Some(error.into()));
-            Failure::infrastructure(stage.stage, status, message, cause)
-        };
-        source::stage(&self.request.source, &inputs, with_history)
-            .map_err(|error| unusable("the source could not be copied", error))?;
+        // The rest is for what follows.
+        let most = disk::part_of_free(&inputs, 90);
+        let go_on = || !stage.is_cancelled();
+        let mut copying = Copying::new(with_history, most, &go_on);
+        source::stage(&self.request.source, &inputs, &mut copying)
+            .map_err(|error| error.failure(stage, "the source could not be copied"))?;
         let digest = source::digest(&inputs)
-            .map_err(|error| unusable("the source could not be read", error))?;
+            .map_err(|error| error.failure(stage, "the source could not be read"))?;
         self.input_digest.get_or_init(|| digest);
         let unpack = commands::take_source(options, &self.request.source);
         let visible = Mount::Bind {

@@ -38,7 +38,8 @@ fn most(max_size: &str) -> Option<Size> {
     let plain: String = max_size.chars().filter(|c| !c.is_whitespace()).collect();
     let plain = plain.trim_end_matches('B').trim_end_matches('i').to_ascii_uppercase();
     let bytes = Amount(plain).number(Resource::Disk.unit(), None, None).ok()??;
-    (bytes > 0.0).then(|| Size { bytes: (bytes * 2.0) as u64, inodes: u64::MAX })
+    let twice = Size { bytes: (bytes * 2.0) as u64, inodes: u64::MAX };
+    (bytes > 0.0).then_some(twice)
 }
 
 #[cfg(test)]

@@ -84,6 +84,12 @@ pub fn part_of_free(path: &Path, percent: u64) -> Size {
     Size { bytes: bytes / 100 * percent, inodes: inodes / 100 * percent }
 }
 
+/// Percent of the file system of a path that are free for ordinary users; all where nobody knows.
+pub fn percent_free(path: &Path) -> u64 {
+    let Ok(data) = nix::sys::statvfs::statvfs(path) else { return 100 };
+    (data.blocks_available() * 100).checked_div(data.blocks()).unwrap_or(100)
+}
+
 /// Bytes that are free for ordinary users on the file system of a path.
 pub fn free_bytes(path: &Path) -> Option<u64> {
     let data = nix::sys::statvfs::statvfs(path).ok()?;

@@ -23,21 +23,36 @@ pub fn remove_trees(
     dir: &Path,
     trees: &[&str],
 ) -> Result<(), String> {
-    let present: Vec<PathBuf> = trees
-        .iter()
-        .filter(|tree| fs::symlink_metadata(dir.join(tree)).is_ok())
-        .map(|tree| Path::new(PLACE).join(tree))
-        .collect();
-    if !present.is_empty() {
-        let place = (dir.to_owned(), PathBuf::from(PLACE), false);
-        maintenance::run_always(context, program, &Task::Remove { paths: present }, &[place])?;
-    }
+    remove_within(context, program, dir, trees)?;
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(format!("cannot remove {}: {error}", dir.display()))
         }
         _ => Ok(()),
     }
+}
+
+/// Removes the named trees below `dir`, which stays.
+///
+/// # Errors
+///
+/// What could not be removed and why, for people.
+pub fn remove_within(
+    context: &Context,
+    program: &Path,
+    dir: &Path,
+    trees: &[impl AsRef<Path>],
+) -> Result<(), String> {
+    let present: Vec<PathBuf> = trees
+        .iter()
+        .filter(|tree| fs::symlink_metadata(dir.join(tree)).is_ok())
+        .map(|tree| Path::new(PLACE).join(tree))
+        .collect();
+    if present.is_empty() {
+        return Ok(());
+    }
+    let place = (dir.to_owned(), PathBuf::from(PLACE), false);
+    maintenance::run_always(context, program, &Task::Remove { paths: present }, &[place])
 }
 
 /// What became of a removal.

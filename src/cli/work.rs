@@ -54,10 +54,7 @@ pub(super) fn run(args: &Work) -> Result<u8, CliError> {
         .map_err(|malformed| CliError::new(status::GENERIC, malformed, None))?;
     // What an earlier worker has left is of no use.
     for name in [RESULT, "upload", "sources"] {
-        match fs::remove_dir_all(directory.join(name)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            result => result.map_err(generic)?,
-        }
+        crate::helper::remove_tree(&directory.join(name)).map_err(generic)?;
     }
     let times = Times::default();
     let mut notes = Vec::new();

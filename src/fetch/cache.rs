@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::sums::Sum;
-use crate::buildroot::store;
+use crate::buildroot::{disk, store};
 
 /// Bytes that are kept; what was not used for the longest time goes first.
 const MOST: u64 = 50 << 30;
+/// Percent of what is free that a single one may have.
+const MOST_OF_FREE: u64 = 10;
 
 /// The cache.
 #[derive(Debug, Clone)]
@@ -33,19 +35,27 @@ impl SourceCache {
         self.path.join(format!("{}-{}", sum.kind.name(), sum.hex))
     }
 
+    /// Bytes of a source, if it is there.
+    pub fn size(&self, sum: &Sum) -> Option<u64> {
+        Some(fs::metadata(self.place(sum)).ok()?.len())
+    }
+
     /// Gives a source that is there a name. Says whether it is.
     ///
     /// # Errors
     ///
-    /// It cannot be copied.
+    /// It cannot be copied; the name is nobody's then.
     pub fn give(&self, sum: &Sum, name: &Path) -> io::Result<bool> {
         let place = self.place(sum);
         let Ok(mut file) = File::open(&place) else { return Ok(false) };
         let mut copy = File::options().write(true).create_new(true).open(name)?;
-        // A disk that has changed what it holds would be noticed.
-        if let (_, Some(_)) = sum.copy(&mut file, &mut copy)? {
-            fs::remove_file(&place)?;
+        let copied = sum.copy(&mut file, &mut copy);
+        if !matches!(copied, Ok((_, None))) {
             fs::remove_file(name)?;
+        }
+        // A disk that has changed what it holds would be noticed.
+        if let (_, Some(_)) = copied? {
+            fs::remove_file(&place)?;
             return Ok(false);
         }
         // Those that are used stay. It may have gone just now, which is no matter.
@@ -53,12 +63,16 @@ impl SourceCache {
         Ok(true)
     }
 
-    /// Keeps a source whose checksum was verified.
+    /// Keeps a source whose checksum was verified, unless it would take much of what is free.
     ///
     /// # Errors
     ///
     /// It cannot be copied.
     pub fn keep(&self, sum: &Sum, file: &Path) -> io::Result<()> {
+        // Another like it may be on its way to where sources are.
+        if fs::metadata(file)?.len() > disk::part_of_free(&self.path, MOST_OF_FREE).bytes {
+            return Ok(());
+        }
         let place = self.place(sum);
         let aside = self.path.join(format!(".{}.{}", std::process::id(), fastrand::u64(..)));
         let kept = fs::copy(file, &aside).and_then(|_| fs::rename(&aside, &place));
@@ -109,6 +123,22 @@ mod tests {
         fs::remove_file(&to).unwrap();
         fs::write(cache.place(&sum), "abd").unwrap();
         assert!(!cache.give(&sum, &to).unwrap() && !to.exists() && !cache.place(&sum).exists());
+    }
+
+    #[test]
+    fn what_cannot_be_given_leaves_nothing_and_what_is_large_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = SourceCache::open(&dir.path().join("cache")).unwrap();
+        let sum = Sum::parse("900150983cd24fb0d6963f7d28e17f72").unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        // It has no bytes, as a file on a broken disk.
+        fs::create_dir(cache.place(&sum)).unwrap();
+        assert!(cache.give(&sum, &to).is_err() && !to.exists());
+        fs::remove_dir(cache.place(&sum)).unwrap();
+        let large = disk::part_of_free(dir.path(), 2 * MOST_OF_FREE).bytes;
+        File::create(&from).unwrap().set_len(large).unwrap();
+        cache.keep(&sum, &from).unwrap();
+        assert_eq!(cache.size(&sum), None);
     }
 
     #[test]

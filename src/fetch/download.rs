@@ -13,10 +13,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::address::{Addresses, Refused};
-use super::ftp;
+use super::allowance::{Allowance, Body, Taken};
 use super::sums::Sum;
+use super::{DownloadError, ftp};
 use crate::http::{self, redacted};
-use crate::retry::{Backoff, Next, Trouble};
+use crate::retry::{Backoff, Next};
 
 /// Bytes of one source; the largest, of browsers and language models, are some gigabytes.
 pub const MOST: u64 = 16 << 30;
@@ -58,126 +59,22 @@ impl From<&str> for Download {
     }
 }
 
-/// A source could not be downloaded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DownloadError {
-    /// The address is none, or of another kind.
-    #[error(
-        "{0} is not an address that sources can be downloaded from; those of http, https and ftp are"
-    )]
-    Address(String),
-    /// The address is not on the internet.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// No answer, or one that broke off.
-    #[error("{url} could not be downloaded")]
-    Transfer {
-        /// The address, without secrets.
-        url: String,
-        /// The cause.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The server says no.
-    #[error("{url} gives {status}")]
-    Status {
-        /// The address, without secrets.
-        url: String,
-        /// The status of HTTP.
-        status: u16,
-    },
-    /// The server's answer is none to what it was asked.
-    #[error("{url} gives an answer that cannot be understood")]
-    Answer {
-        /// The address, without secrets.
-        url: String,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// The server of FTP says no.
-    #[error("{url} cannot be had: the server says {reply}")]
-    Reply {
-        /// The address, without secrets.
-        url: String,
-        /// What it says.
-        reply: String,
-        /// Whether it may say something else later.
-        passing: bool,
-    },
-    /// It is too large.
-    #[error("{url} is larger than {most} bytes")]
-    TooLarge {
-        /// The address, without secrets.
-        url: String,
-        /// Bytes that are allowed.
-        most: u64,
-    },
-    /// It is something else than what was wanted.
-    #[error("{url} has the checksum {found}, and {wanted} is expected")]
-    Checksum {
-        /// The address, without secrets.
-        url: String,
-        /// What it has.
-        found: String,
-        /// What it should have.
-        wanted: String,
-    },
-    /// It could not be written.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// The file.
-        path: std::path::PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The build was cancelled.
-    #[error("it was cancelled")]
-    Cancelled,
-}
-
-impl DownloadError {
-    /// A name that could not be looked up, or whose addresses are refused; `url` may have secrets.
-    pub fn unresolved(url: &str, error: Box<dyn std::error::Error + Send + Sync>) -> DownloadError {
-        match error.downcast() {
-            Ok(refused) => DownloadError::Refused(*refused),
-            Err(source) => DownloadError::Transfer { url: redacted(url), source },
-        }
-    }
-
-    /// What it means for the next try.
-    pub fn trouble(&self) -> Trouble {
-        match self {
-            DownloadError::Transfer { .. } => Trouble::Passing { retry_after: None },
-            DownloadError::Status { status: 408 | 425 | 429 | 500.., .. } => {
-                Trouble::Passing { retry_after: None }
-            }
-            DownloadError::Reply { passing: true, .. } => Trouble::Passing { retry_after: None },
-            // Mirrors and caches in between have given half files and error pages.
-            DownloadError::Checksum { .. } | DownloadError::Answer { .. } => Trouble::Doubtful,
-            _ => Trouble::Final,
-        }
-    }
-
-    /// What can be done.
-    pub fn hint(&self) -> Option<&'static str> {
-        matches!(self, DownloadError::Refused(_)).then_some(Refused::HINT)
-    }
-}
-
 /// A client for sources.
 #[derive(Debug)]
 pub struct Downloads {
     client: Client,
     addresses: Addresses,
+    allowance: Allowance,
 }
 
 impl Downloads {
-    /// A client that keeps to these rules, also where it is redirected.
+    /// A client that keeps to these rules, also where it is redirected, and gets no more than is
+    /// allowed.
     ///
     /// # Errors
     ///
     /// It cannot be set up.
-    pub fn new(addresses: &Addresses) -> reqwest::Result<Downloads> {
+    pub fn new(addresses: &Addresses, allowance: Allowance) -> reqwest::Result<Downloads> {
         let rules = addresses.clone();
         let redirect = Policy::custom(move |attempt| {
             if attempt.previous().len() > REDIRECTIONS {
@@ -193,7 +90,12 @@ impl Downloads {
             .redirect(redirect)
             .timeout(SILENCE)
             .build()?;
-        Ok(Downloads { client, addresses: addresses.clone() })
+        Ok(Downloads { client, addresses: addresses.clone(), allowance })
+    }
+
+    /// What may still come.
+    pub fn allowance(&self) -> &Allowance {
+        &self.allowance
     }
 
     /// Downloads a file to `place`, which is complete or absent then. `wait` waits, and says
@@ -210,9 +112,11 @@ impl Downloads {
         wait: &Wait<'_>,
     ) -> Result<u64, DownloadError> {
         tried(wait, || {
-            let got = self.once(from, place, sum, wait);
-            if got.is_err() {
-                let _ = std::fs::remove_file(place);
+            let mut taken = self.allowance.taken();
+            let got = self.once(from, place, sum, wait, &mut taken);
+            match got {
+                Ok(_) => taken.keep(),
+                Err(_) => drop(std::fs::remove_file(place)),
             }
             got
         })
@@ -249,7 +153,9 @@ impl Downloads {
             let request = request.header(CONTENT_TYPE, kind).body(question.clone());
             let mut from = self.ask(url, request)?;
             let mut answer = Vec::new();
-            Body { from: &mut from, left: LONGEST_ANSWER, wait }
+            // It is on no disk.
+            let mut taken = self.allowance.taken();
+            Body { from: &mut from, left: LONGEST_ANSWER, taken: &mut taken, wait }
                 .read_to_end(&mut answer)
                 .map_err(|error| broken(error, url.as_str(), LONGEST_ANSWER))?;
             serde_json::from_slice(&answer).map_err(understood)
@@ -261,6 +167,7 @@ impl Downloads {
         if !["http", "https"].contains(&url.scheme()) {
             return Err(DownloadError::Address(shown()));
         }
+        self.in_time(url)?;
         self.addresses.check(url)?;
         let answer = request.send().map_err(|error| transfer(shown(), error))?;
         if !answer.status().is_success() {
@@ -270,16 +177,24 @@ impl Downloads {
         Ok(answer)
     }
 
+    /// Each try asks this.
+    fn in_time(&self, url: &Url) -> Result<(), DownloadError> {
+        let exceeded = |source| DownloadError::Exceeded { what: redacted(url.as_str()), source };
+        self.allowance.in_time().map_err(exceeded)
+    }
+
     fn once(
         &self,
         from: &Download,
         place: &Path,
         sum: Option<&Sum>,
         wait: &Wait<'_>,
+        taken: &mut Taken<'_>,
     ) -> Result<u64, DownloadError> {
         let url = parse(&from.url)?;
-        let take = |data: &mut dyn Read| write(data, from, place, sum, wait);
+        let mut take = |data: &mut dyn Read| write(data, from, place, sum, wait, taken);
         if url.scheme() == "ftp" {
+            self.in_time(&url)?;
             return ftp::retrieve(&url, &self.addresses, wait, take);
         }
         let request = self.client.get(url.clone()).headers(from.headers.clone());
@@ -298,10 +213,11 @@ fn write(
     place: &Path,
     sum: Option<&Sum>,
     wait: &Wait<'_>,
+    taken: &mut Taken<'_>,
 ) -> Result<u64, DownloadError> {
     let write = |source| DownloadError::Write { path: place.to_owned(), source };
     let mut file = File::create(place).map_err(write)?;
-    let mut body = Body { from: data, left: from.most, wait };
+    let mut body = Body { from: data, left: from.most, taken, wait };
     let copied = match sum {
         Some(sum) => sum.copy(&mut body, &mut file),
         None => io::copy(&mut body, &mut file).map(|bytes| (bytes, None)),
@@ -321,9 +237,12 @@ fn write(
 /// A body that did not come to its end.
 fn broken(error: io::Error, url: &str, most: u64) -> DownloadError {
     let url = redacted(url);
-    match error.kind() {
-        io::ErrorKind::FileTooLarge => DownloadError::TooLarge { url, most },
-        _ => DownloadError::Transfer { url, source: error.into() },
+    match error.downcast() {
+        Ok(source) => DownloadError::Exceeded { what: url, source },
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            DownloadError::TooLarge { url, most }
+        }
+        Err(error) => DownloadError::Transfer { url, source: error.into() },
     }
 }
 
@@ -363,34 +282,21 @@ fn transfer(url: String, error: reqwest::Error) -> DownloadError {
     DownloadError::Transfer { url, source: error.into() }
 }
 
-/// A body that ends when it is too large, or when the work is to end.
-struct Body<'a> {
-    from: &'a mut dyn Read,
-    left: u64,
-    wait: &'a Wait<'a>,
-}
-
-impl Read for Body<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if !(self.wait)(Duration::ZERO) {
-            // The wait before the next try ends it then.
-            return Err(io::Error::other("cancelled"));
-        }
-        let count = self.from.read(buffer).map_err(io::Error::other)?;
-        self.left = self
-            .left
-            .checked_sub(count as u64)
-            .ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use super::super::Exceeded;
     use super::*;
+    use crate::retry::Trouble;
 
     fn get(url: &str) -> DownloadError {
-        let downloads = Downloads::new(&Addresses::new(Vec::new(), &[])).unwrap();
+        get_until(url, Instant::now() + Duration::from_secs(60))
+    }
+
+    fn get_until(url: &str, until: Instant) -> DownloadError {
+        let allowance = Allowance::new(0, until);
+        let downloads = Downloads::new(&Addresses::new(Vec::new(), &[]), allowance).unwrap();
         let dir = tempfile::tempdir().unwrap();
         downloads.get(&url.into(), &dir.path().join("x"), None, &|_| true).unwrap_err()
     }
@@ -412,5 +318,30 @@ mod tests {
         {
             assert!(matches!(get(url), DownloadError::Address(_)), "{url}");
         }
+    }
+
+    #[test]
+    fn nothing_is_asked_after_the_time() {
+        for url in ["https://192.0.2.1/x", "ftp://192.0.2.1/x"] {
+            let error = get_until(url, Instant::now());
+            assert_eq!(error.trouble(), Trouble::Final);
+            let is_time = matches!(error, DownloadError::Exceeded { source: Exceeded::Time, .. });
+            assert!(is_time, "{url}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_the_allowance_is_no_transfer_that_broke_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let allowance = Allowance::new(5, Instant::now() + Duration::from_secs(60));
+        let from = Download::from("https://h/x");
+        let place = dir.path().join("x");
+        let mut data: &[u8] = b"123456";
+        let error =
+            write(&mut data, &from, &place, None, &|_| true, &mut allowance.taken()).unwrap_err();
+        let is_bytes =
+            matches!(error, DownloadError::Exceeded { source: Exceeded::Bytes { most: 5 }, .. });
+        assert!(is_bytes && error.trouble() == Trouble::Final, "{error:?}");
+        assert_eq!(allowance.left(), 5);
     }
 }

@@ -12,8 +12,9 @@ use reqwest::Url;
 use suppaftp::types::{FileType, FtpError, Mode};
 use suppaftp::{FtpStream, Status};
 
+use super::DownloadError;
 use super::address::Addresses;
-use super::download::{DownloadError, SILENCE, Wait};
+use super::download::{SILENCE, Wait};
 use crate::http::redacted;
 use crate::run::plain;
 

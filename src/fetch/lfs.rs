@@ -15,7 +15,8 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
-use super::download::{Download, DownloadError, Downloads, Wait};
+use super::DownloadError;
+use super::download::{Download, Downloads, Wait};
 use super::git::Remote;
 use super::lookaside::Entry;
 use super::sums::{Sum, SumKind};

@@ -7,8 +7,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use super::DownloadError;
 use super::cache::SourceCache;
-use super::download::{Download, DownloadError, Downloads, Wait};
+use super::download::{Download, Downloads, Wait};
 use super::layout;
 use super::lookaside::Entry;
 
@@ -127,9 +128,20 @@ impl Listed<'_> {
 
     /// Gets a source from the cache, or from wherever it is.
     fn anywhere(&self, entry: &Entry, place: &Path, wait: &Wait<'_>) -> Got {
-        if let Some(cache) = self.cache {
+        if let Some((cache, bytes)) =
+            self.cache.and_then(|cache| Some((cache, cache.size(&entry.sum)?)))
+        {
+            // It is no smaller for being here already.
+            let mut taken = self.downloads.allowance().taken();
+            if let Err(source) = taken.take(bytes) {
+                let what = crate::run::plain(&entry.path.to_string_lossy());
+                return Got::Failed(DownloadError::Exceeded { what, source });
+            }
             match cache.give(&entry.sum, place) {
-                Ok(true) => return Got::Cached,
+                Ok(true) => {
+                    taken.keep();
+                    return Got::Cached;
+                }
                 Ok(false) => {}
                 Err(source) => {
                     return Got::Failed(DownloadError::Write { path: place.to_owned(), source });
@@ -146,9 +158,11 @@ impl Listed<'_> {
                 }
                 // Not everybody keeps everything.
                 Err(error) if self.keeper.has_not(&error) => {}
-                Err(error @ (DownloadError::Cancelled | DownloadError::Write { .. })) => {
-                    return Got::Failed(error);
-                }
+                Err(
+                    error @ (DownloadError::Cancelled
+                    | DownloadError::Write { .. }
+                    | DownloadError::Exceeded { .. }),
+                ) => return Got::Failed(error),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
@@ -163,4 +177,41 @@ fn has(place: &Path, entry: &Entry) -> io::Result<bool> {
     }
     let (_, other) = entry.sum.copy(&mut File::open(place)?, &mut io::sink())?;
     Ok(other.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::super::{Addresses, Allowance, Exceeded, Sum};
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_cache_has_no_more_than_is_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = SourceCache::open(&dir.path().join("cache")).unwrap();
+        let sum = Sum::parse("900150983cd24fb0d6963f7d28e17f72").unwrap();
+        fs::write(dir.path().join("abc"), "abc").unwrap();
+        cache.keep(&sum, &dir.path().join("abc")).unwrap();
+        let allowance = Allowance::new(5, Instant::now() + Duration::from_secs(60));
+        let downloads = Downloads::new(&Addresses::new(Vec::new(), &[]), allowance).unwrap();
+        let listed = Listed {
+            keeper: Keeper::Lookasides,
+            addresses: &|_| Vec::new(),
+            downloads: &downloads,
+            cache: Some(&cache),
+        };
+        let entry = |name: &str| Entry { path: name.into(), sum: sum.clone() };
+        let got = listed.get(vec![entry("a"), entry("b")], dir.path(), &|_| true);
+        let is_cached = |got: &&(Entry, Got)| matches!(got.1, Got::Cached);
+        assert_eq!(got.iter().filter(is_cached).count(), 1, "{got:?}");
+        let is_beyond = |got: &(Entry, Got)| match &got.1 {
+            Got::Failed(DownloadError::Exceeded { what, source }) => {
+                *source == Exceeded::Bytes { most: 5 } && ["a", "b"].contains(&what.as_str())
+            }
+            _ => false,
+        };
+        assert!(got.iter().any(is_beyond), "{got:?}");
+        assert_eq!(downloads.allowance().left(), 2);
+    }
 }

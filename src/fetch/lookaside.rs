@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 
 use super::sums::Sum;
-use crate::source::is_plain;
+use crate::source::{MAX_DEPTH, is_plain};
 
 /// Most lines of a list.
 const MOST: usize = 10_000;
@@ -89,17 +89,18 @@ fn each(
     Ok(entries)
 }
 
-/// A path that stays below the repository, and out of git's own directory.
+/// A path that stays below the repository, no deeper than its tree may be, and out of git's own
+/// directory.
 fn inside(path: &str) -> Option<PathBuf> {
     let path = Path::new(path);
-    let mut parts = path.components();
     let good = |part: Component<'_>| match part {
         Component::Normal(name) => {
             name.to_str().is_some_and(|name| is_plain(name) && name != ".git")
         }
         _ => false,
     };
-    (path.components().next().is_some() && parts.all(good)).then(|| path.to_owned())
+    let depth = path.components().count();
+    ((1..=MAX_DEPTH).contains(&depth) && path.components().all(good)).then(|| path.to_owned())
 }
 
 /// Where sources are, from `policies/lookaside.toml`.
@@ -208,6 +209,8 @@ mod tests {
             let error = metadata(&format!("{SHA1} good\n{SHA1} {bad}\n")).unwrap_err();
             assert!(error.to_string().starts_with("line 2 is "), "{bad}: {error}");
         }
+        let nested = |depth: usize| metadata(&format!("{SHA1} {}x\n", "d/".repeat(depth)));
+        assert!(nested(MAX_DEPTH - 1).is_ok() && nested(MAX_DEPTH).is_err());
         for bad in [
             format!("SHA512 (a) = {MD5}"),
             format!("MD5 (a/b) = {MD5}"),

@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use sandbox::spec::Network;
 
 use super::address::Addresses;
-use super::download::{Download, Downloads};
+use super::allowance::{Allowance, PERCENT};
+use super::download::Downloads;
 use super::expected::{Expected, File};
 use super::git::archive;
 use crate::buildroot::disk;
@@ -33,12 +34,6 @@ pub struct Provision {
 /// Most files that are downloaded for a spec.
 const MOST_FILES: u32 = 1000;
 
-/// What has been downloaded.
-struct Got {
-    files: u32,
-    bytes: u64,
-}
-
 /// Gets what is missing among the names that are `present` into a directory; gives the names.
 ///
 /// What cannot be had by its nature is left to rpmbuild, which says best what it misses.
@@ -60,15 +55,14 @@ pub fn provide(
     };
     let own = &tools.context.host.network.addresses;
     let addresses = Addresses::new(provision.private_networks.clone(), own);
-    let downloads = Downloads::new(&addresses).map_err(|error| {
+    let downloads = Downloads::new(&addresses, Allowance::of(directory)).map_err(|error| {
         let message = "the client cannot be set up";
         Failure::infrastructure(stage.stage, status::SOURCE_PACKAGE, message, Some(error.into()))
     })?;
     let cancel = stage.cancel();
     let mut provided: Vec<String> = Vec::new();
     // A spec may name any number of them.
-    let most = disk::part_of_free(directory, 50).bytes;
-    let mut got = Got { files: 0, bytes: 0 };
+    let mut files = 0;
     for file in &expected.files {
         let name = file.name();
         let known = present.iter().chain(&provided).any(|known| known == name);
@@ -80,7 +74,7 @@ pub fn provide(
         let done = match (file.is_remote() && provision.download, &provision.repository) {
             (true, _) => {
                 let wait = |time| cancel.wait(time);
-                if got.files == MOST_FILES {
+                if files == MOST_FILES {
                     let message = format!(
                         "the spec names more than {MOST_FILES} files that are not there and would \
                          be downloaded"
@@ -88,19 +82,12 @@ pub fn provide(
                     return Err(failed(Class::Package, &message)
                         .with_hint(Some("bring them with the spec".to_owned())));
                 }
-                if got.bytes >= most {
-                    let message = format!(
-                        "what the spec names has more than {most} bytes, half of what was free"
-                    );
-                    return Err(failed(Class::Resource, &message));
-                }
-                let mut wanted = Download::from(file.value.as_str());
-                wanted.most = wanted.most.min(most - got.bytes);
+                let wanted = file.value.as_str().into();
                 let bytes = downloads.get(&wanted, &place, None, &wait).map_err(|error| {
                     let what = format!("{} could not be downloaded", file.tag);
                     super::failure(stage, &what, error)
                 })?;
-                got = Got { files: got.files + 1, bytes: got.bytes + bytes };
+                files += 1;
                 let from = redacted(&file.value);
                 stage.note(&format!(
                     "{}: {bytes} bytes from {from}; no checksum is known",
@@ -152,7 +139,7 @@ fn pack(
         .map_err(|error| failed("git archive could not be planned".into(), Some(error.into())))?;
     spec.timeout_ms = Some(super::git::LONGEST_MS);
     spec.stdio.stderr = sandbox::spec::Stdout::Null;
-    let most = disk::part_of_free(place.parent().unwrap_or(place), 50).bytes;
+    let most = disk::part_of_free(place.parent().unwrap_or(place), PERCENT).bytes;
     let mut output = fs::File::create(place)
         .map_err(|error| failed(format!("cannot write {}", place.display()), Some(error.into())))?;
     let (outcome, written) =
@@ -160,7 +147,8 @@ fn pack(
     let bytes = written
         .map_err(|error| failed(format!("cannot write {}", place.display()), Some(error.into())))?;
     if bytes == most {
-        let message = format!("{} has more than {most} bytes, half of what was free", file.name());
+        let name = file.name();
+        let message = format!("{name} has more than {most} bytes, {PERCENT} % of what was free");
         return Err(Failure { class: Class::Resource, ..failed(message, None) });
     }
     if let Some(failure) = classify_command(stage.stage, "git archive", &outcome, &spec.limits) {

@@ -2,8 +2,10 @@
 //! comes is kept as it is, and looked into only by what is made for hostile files, or in sandboxes.
 
 mod address;
+mod allowance;
 mod cache;
 mod download;
+mod error;
 mod expected;
 mod ftp;
 mod git;
@@ -20,7 +22,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use address::{Addresses, Refused};
-pub use download::{DownloadError, Downloads};
+pub use allowance::{Allowance, Exceeded};
+pub use download::Downloads;
+pub use error::DownloadError;
 pub use expected::{Expected, expected};
 pub use git::package_of;
 use ipnet::IpNet;
@@ -151,7 +155,7 @@ pub fn fetch(
         })?;
         let own = &tools.context.host.network.addresses;
         let addresses = Addresses::new(request.places.private_networks.clone(), own);
-        let downloads = Downloads::new(&addresses).map_err(|error| {
+        let downloads = Downloads::new(&addresses, Allowance::of(directory)).map_err(|error| {
             let message = "the client for downloads cannot be set up";
             let code = status::SOURCE_PACKAGE;
             Failure::infrastructure(stage.stage, code, message, Some(error.into()))
@@ -190,6 +194,8 @@ fn failure(stage: &StageRun<'_>, message: &str, error: DownloadError) -> Failure
             Class::Resource
         }
         DownloadError::Write { .. } => Class::Infrastructure,
+        DownloadError::Exceeded { source: Exceeded::Bytes { .. }, .. } => Class::Resource,
+        DownloadError::Exceeded { source: Exceeded::Time, .. } => Class::Timeout,
         _ if passing => Class::Infrastructure,
         _ => Class::Package,
     };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::address::Addresses;
+use super::allowance::PERCENT;
 use super::cache::SourceCache;
 use super::download::Downloads;
 use super::git::{Fetching, Remote};
@@ -17,7 +18,7 @@ use super::{Fetched, GitRequest, Places};
 use crate::buildroot::disk;
 use crate::buildroot::scratch::Tools;
 use crate::run::{StageRun, plain};
-use crate::source::{self, Source};
+use crate::source::{self, Copying, Source};
 use crate::verdict::{Class, Failure, status};
 
 /// What getting it takes.
@@ -74,16 +75,18 @@ impl Repository<'_> {
             stage: self.stage,
             rules: self.addresses,
             downloads: self.downloads,
-            limit: disk::part_of_free(self.tools.store.path(), 50),
+            limit: disk::part_of_free(self.tools.store.path(), PERCENT),
             mirrors: self.places.mirrors.as_deref(),
         };
         let checkout = fetching.checkout(request)?;
         let named = request.reference.as_deref().unwrap_or("the server's own branch");
         self.stage.note(&format!("commit {} of {named}", checkout.commit));
         let tree = directory.join("tree");
-        source::copy_tree(&checkout.tree(), &tree, true, 0).map_err(|error| {
-            self.infrastructure("the repository could not be copied", error.into())
-        })?;
+        // What git was allowed, of what git has left.
+        let most = disk::part_of_free(directory, PERCENT * 100 / (100 - PERCENT) + 1);
+        let go_on = || !self.stage.is_cancelled();
+        source::copy_tree(&checkout.tree(), &tree, &mut Copying::new(true, most, &go_on), 0)
+            .map_err(|error| error.failure(self.stage, "the repository could not be copied"))?;
         Ok((tree, checkout.commit, checkout.remote))
     }
 
@@ -142,10 +145,11 @@ impl Repository<'_> {
             return Err(super::unusable(self.stage, message));
         }
         let bytes = pointers.iter().fold(0, |sum: u64, pointer| sum.saturating_add(pointer.size));
-        let room = disk::free_bytes(sources).unwrap_or(u64::MAX) / 2;
+        let room = self.downloads.allowance().left();
         if bytes > room {
             let message = format!(
-                "the files of git LFS have {bytes} bytes, which is more than half of what is free"
+                "the files of git LFS have {bytes} bytes, which is more than sources may have of \
+                 what is free: {room}"
             );
             return Err(Failure { class: Class::Resource, ..super::unusable(self.stage, message) });
         }

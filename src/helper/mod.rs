@@ -21,6 +21,7 @@ use crate::buildroot::disk::Size;
 pub use collect::{MANIFEST, Manifest, package_name as is_package_name};
 pub use manifest::TOTAL;
 pub use prepare::Account;
+pub(crate) use remove::remove_tree;
 pub use unpack::LayerFile;
 
 /// What the helper is asked to do. Paths are those inside its sandbox.

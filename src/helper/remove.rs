@@ -20,12 +20,19 @@ use super::context;
 
 /// How many directories below the top are open at once.
 const DEPTH: usize = 64;
+/// Bytes of a path that is looked at for its age, with room for one more name before PATH_MAX.
+const LONGEST_PATH: usize = 3800;
 /// How many names are held at once.
 const BATCH: usize = 4096;
 
 /// Removes whatever is at `path`; nothing there is fine.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
-    context("remove", path, remove_at(path).map_err(Into::into))
+    context("remove", path, remove_tree(path))
+}
+
+/// As [`remove`], for trees of this user; the error is the cause alone.
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    remove_at(path).map_err(Into::into)
 }
 
 /// Removes everything in a directory.
@@ -119,7 +126,8 @@ fn names(dir: BorrowedFd<'_>) -> nix::Result<Vec<CString>> {
 }
 
 /// Removes regular files below a directory that have not changed for so many seconds, or not before
-/// tomorrow: whoever wrote them has set that. What is deeper than caches are stays.
+/// tomorrow: whoever wrote them has set that. What is deeper than caches are, or has longer names,
+/// stays.
 pub(super) fn remove_old(directory: &Path, seconds: u64) -> io::Result<()> {
     let now = SystemTime::now();
     let tomorrow = now + Duration::from_secs(24 * 60 * 60);
@@ -133,6 +141,9 @@ fn remove_outside(directory: &Path, times: &Range<SystemTime>, depth: usize) -> 
     for entry in context("read", directory, fs::read_dir(directory))? {
         let entry = context("read", directory, entry)?;
         let path = entry.path();
+        if path.as_os_str().len() > LONGEST_PATH {
+            continue;
+        }
         let data = context("look at", &path, fs::symlink_metadata(&path))?;
         if data.is_dir() {
             if depth > 0 {
@@ -193,6 +204,20 @@ mod tests {
         empty(&cache).unwrap();
         assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
         assert!(empty(&dir.path().join("nothing")).is_err());
+    }
+
+    #[test]
+    fn paths_that_are_too_long_are_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut place = open(dir.path(), directory(), Mode::empty()).unwrap();
+        let name = "n".repeat(250);
+        for _ in 0..17 {
+            nix::sys::stat::mkdirat(&place, name.as_str(), Mode::S_IRWXU).unwrap();
+            place = openat(&place, name.as_str(), directory(), Mode::empty()).unwrap();
+        }
+        fs::write(dir.path().join("new"), "").unwrap();
+        remove_old(dir.path(), 60 * 60).unwrap();
+        assert!(dir.path().join("new").exists());
     }
 
     #[test]

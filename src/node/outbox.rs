@@ -25,6 +25,9 @@ use serde_json::Value as Json;
 
 use super::done::write_whole;
 use super::journal::{Entry, Journal, Progress};
+use super::tell::{Level, tell};
+use crate::causes::with_causes;
+use crate::helper::remove_tree;
 use crate::task::{MAX_ID, MalformedTask, Task};
 
 const TASK: &str = "task.json";
@@ -62,7 +65,8 @@ pub struct HeldTask {
 }
 
 impl Outbox {
-    /// Opens an outbox, made if missing, and removes what is of no use any more.
+    /// Opens an outbox, made if missing, and removes what is of no use any more. What of that
+    /// cannot be removed is told.
     ///
     /// # Errors
     ///
@@ -81,7 +85,10 @@ impl Outbox {
         for name in outbox.names()? {
             if name.starts_with(".new-") || name.starts_with(".old-") {
                 let place = path.join(name);
-                attempt("remove", &place, remove_tree(&place))?;
+                // It is in nobody's way: the next start tries again.
+                if let Err(error) = attempt("remove", &place, remove_tree(&place)) {
+                    tell(Level::Warning, with_causes(&error));
+                }
             }
         }
         Ok(outbox)
@@ -120,9 +127,7 @@ impl Outbox {
         }
         let new = self.path.join(format!(".new-{id}"));
         let write = || {
-            if new.exists() {
-                remove_tree(&new)?;
-            }
+            remove_tree(&new)?;
             private(&new)?;
             write_whole(&new, TASK, json.to_string().as_bytes())?;
             let received = Entry::Received { at: Timestamp::now() };
@@ -202,14 +207,6 @@ fn private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Removes a directory. Links in it are not followed.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
-}
-
 fn attempt<T>(action: &'static str, path: &Path, result: io::Result<T>) -> Result<T, OutboxError> {
     result.map_err(|source| OutboxError { action, path: path.to_owned(), source })
 }
@@ -254,6 +251,29 @@ mod tests {
         let (held, unreadable) = outbox.held().unwrap();
         assert_eq!((held.len(), unreadable.len()), (1, 1));
         assert!(!dir.path().join(".new-9").exists() && !dir.path().join(".old-8").exists());
+    }
+
+    #[test]
+    fn what_a_repository_has_nested_deeply_does_not_stop_the_node() {
+        use nix::fcntl::{OFlag, open, openat};
+        use nix::sys::stat::{Mode, mkdirat};
+        let dir = tempfile::tempdir().unwrap();
+        let old = dir.path().join(".old-5");
+        fs::create_dir(&old).unwrap();
+        let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut place = open(&old, flags, Mode::empty()).unwrap();
+        for _ in 0..2500 {
+            mkdirat(&place, "d", Mode::S_IRWXU).unwrap();
+            place = openat(&place, "d", flags, Mode::empty()).unwrap();
+        }
+        Outbox::open(dir.path()).unwrap();
+        assert!(!old.exists());
+        // Nor does what cannot be removed, by whoever is not root.
+        fs::create_dir_all(dir.path().join(".old-6/x")).unwrap();
+        let mode = |bits| std::os::unix::fs::PermissionsExt::from_mode(bits);
+        fs::set_permissions(dir.path().join(".old-6"), mode(0o500)).unwrap();
+        Outbox::open(dir.path()).unwrap();
+        let _ = fs::set_permissions(dir.path().join(".old-6"), mode(0o700));
     }
 
     #[test]

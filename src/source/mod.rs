@@ -11,8 +11,8 @@ use std::path::PathBuf;
 pub use arches::Arches;
 pub(crate) use srpm::is_plain;
 pub use srpm::{SourcePackage, SourcePackageError};
-pub(crate) use stage::copy_tree;
-pub use stage::{StageError, digest, stage};
+pub(crate) use stage::{Copying, MAX_DEPTH, copy_tree, stage};
+pub use stage::{StageError, digest};
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

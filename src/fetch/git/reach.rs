@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 
 use super::remote::Remote;
+use crate::fetch::DownloadError;
 use crate::fetch::address::Addresses;
-use crate::fetch::download::{DownloadError, Downloads};
+use crate::fetch::download::Downloads;
 use crate::run::StageRun;
 use crate::verdict::Failure;
 

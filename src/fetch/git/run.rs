@@ -6,9 +6,11 @@ use std::time::Duration;
 use sandbox::spec::Network;
 
 use super::commands;
+use super::mirror;
 use super::reach::Reached;
 use super::remote::Remote;
 use crate::buildroot::disk::{self, Size, Written};
+use crate::buildroot::remove;
 use crate::buildroot::scratch::Tools;
 use crate::http::redacted;
 use crate::run::{StageRun, plain};
@@ -109,7 +111,11 @@ impl Git<'_> {
     pub fn remote(&self, argv: &[String], reached: &Reached) -> Result<Answer, Failure> {
         let mut attempt = 1;
         loop {
-            let answer = self.run(argv.to_vec(), Some(reached))?;
+            let answer = self.run(argv.to_vec(), Some(reached));
+            if !answer.as_ref().is_ok_and(|answer| answer.success) {
+                self.tidy();
+            }
+            let answer = answer?;
             if !answer.is_away() || attempt == TRIES {
                 return Ok(answer);
             }
@@ -118,6 +124,20 @@ impl Git<'_> {
             self.stage.note(&format!("{line}; trying again in {} s", wait.as_secs()));
             self.stage.sleep(wait.as_secs());
             attempt += 1;
+        }
+    }
+
+    /// Removes what git has left unfinished in a mirror, which nobody else ever would: each command
+    /// that breaks off could leave as much as one may write.
+    pub fn tidy(&self) {
+        let is_mirror = |inside: &Path| inside == Path::new(commands::MIRROR);
+        for (tree, ..) in self.trees.iter().filter(|tree| is_mirror(&tree.1) && !tree.2) {
+            let halves = mirror::unfinished(tree);
+            let (context, program) = (self.tools.context, self.tools.program);
+            if let Err(reason) = remove::remove_within(context, program, tree, &halves) {
+                let place = tree.display();
+                self.stage.note(&format!("half of a fetch is left in {place}: {reason}"));
+            }
         }
     }
 
