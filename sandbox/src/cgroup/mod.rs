@@ -205,7 +205,11 @@ impl Cgroup {
     ///
     /// A directory or file of the hierarchy cannot be written.
     pub fn create(plan: &CgroupPlan) -> Result<Cgroup, CgroupError> {
-        let unenforced = plan.unenforced.clone();
+        let unenforced = match plan.version {
+            // That there is none says it all.
+            Version::None => Vec::new(),
+            _ => plan.unenforced.clone(),
+        };
         let mut cgroup = Cgroup { version: plan.version, groups: Vec::new(), unenforced };
         for parent in &plan.parents {
             let parent = match plan.version {

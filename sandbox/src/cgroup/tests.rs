@@ -116,8 +116,10 @@ fn hybrid_host_uses_the_v1_hierarchies() {
     assert!(memory.starts_with(dir.path().join("sys/fs/cgroup/memory/a")));
     assert_eq!(fs::read_to_string(memory.join("memory.limit_in_bytes")).unwrap(), "1073741824");
     fs::write(memory.join("memory.oom_control"), "oom_kill_disable 0\noom_kill 3\n").unwrap();
+    fs::write(memory.join("memory.max_usage_in_bytes"), "1073737728\n").unwrap();
     assert_eq!(cgroup.usage(&Rusage::default()).oom_kills, 3);
-    fs::write(memory.join("memory.failcnt"), "0\n").unwrap();
+    // Killed by somebody else: the host has run out of memory.
+    fs::write(memory.join("memory.max_usage_in_bytes"), "536870912\n").unwrap();
     assert_eq!(cgroup.usage(&Rusage::default()).host_oom_kills, 3);
 }
 

@@ -148,14 +148,16 @@ pub(super) fn read(dir: &Path, usage: &mut Usage) {
         usage.memory_peak_bytes = Some(peak);
     }
     if let Some(kills) = keyed(&dir.join("memory.oom_control"), "oom_kill") {
-        let refused = |dir: &Path, name| number(&dir.join(name)).is_none_or(|times| times > 0);
-        let hit = |dir: &Path| {
-            refused(dir, "memory.failcnt") || {
-                let both = "memory.memsw.failcnt";
-                dir.join(both).exists() && refused(dir, both)
-            }
+        let of = |dir: &Path, name| number(&dir.join(format!("memory.{name}_in_bytes")));
+        // How often a limit was hit (failcnt) is not counted by every kernel: with a limit on swap,
+        // 6.18 does not. The last pages may be wanted at once.
+        let hit = |dir: &Path, peak, limit| match (of(dir, peak), of(dir, limit)) {
+            (Some(peak), Some(limit)) => peak >= limit - limit / 8,
+            _ => false,
         };
-        usage.killed(kills, with_build(dir).any(hit));
+        let any =
+            |dir| hit(dir, "max_usage", "limit") || hit(dir, "memsw.max_usage", "memsw.limit");
+        usage.killed(kills, with_build(dir).any(any));
     }
     if let Some(peak) = number(&dir.join("pids.peak")) {
         usage.pids_peak = Some(peak);
