@@ -8,6 +8,7 @@ use sandbox::{Killer, Outcome, SandboxSpec};
 use super::commands;
 use super::pipeline::Build;
 use super::plugins::CCACHE;
+use crate::buildroot::caches;
 use crate::buildroot::disk::{self, TooLarge, Written};
 use crate::profile::{ProfileError, ProfileName};
 use crate::run::{Finished, Log, StageRun};
@@ -115,9 +116,12 @@ impl Build<'_> {
     ) -> Result<(T, Option<TooLarge>), Failure> {
         let env = self.env;
         let root = Written::of(&self.workspace.root());
-        let cache = env.options.plugins.ccache.as_ref();
-        let cache = cache.and_then(|_| env.store.compiler_cache(&env.key).ok());
-        let cache = cache.map(|tree| Written { place: tree.clone(), tree, has_base: true });
+        // Other builds write there, too.
+        let cache = self.compiler_cache(stage).and_then(|ccache| {
+            let tree = env.store.compiler_cache(&env.key).ok()?;
+            let most = Some(caches::most(&ccache.max_size));
+            Some(Written { place: tree.clone(), tree, has_base: true, most })
+        });
         let written: Vec<Written> = root.into_iter().chain(cache).collect();
         disk::watched(env.tools(), stage, &written, env.context.disk, run)
     }
@@ -137,7 +141,7 @@ impl Build<'_> {
             mode: 0o644,
         });
         let mut environment = env.options.environment.clone();
-        if let Some(ccache) = &env.options.plugins.ccache {
+        if let Some(ccache) = self.compiler_cache(stage) {
             mounts.push(self.ccache_mount(stage)?);
             environment.insert("CCACHE_DIR".to_owned(), CCACHE.to_owned());
             environment.insert("CCACHE_UMASK".to_owned(), "002".to_owned());

@@ -48,6 +48,11 @@ impl Size {
         self.bytes > limit.bytes || self.inodes > limit.inodes
     }
 
+    /// Whether it is that of a tree which is too deep to be counted.
+    pub fn is_beyond_counting(&self) -> bool {
+        self.inodes > u64::MAX / 2
+    }
+
     /// What is left of it without another.
     fn less(&self, other: &Size) -> Size {
         Size {
@@ -105,6 +110,8 @@ pub struct Written {
     pub place: PathBuf,
     /// Whether what is in it at the beginning does not count.
     pub has_base: bool,
+    /// A limit of its own, instead of that of all.
+    pub most: Option<Size>,
 }
 
 impl Written {
@@ -116,7 +123,7 @@ impl Written {
             _ => return None,
         };
         let place = tree.parent()?.to_owned();
-        Some(Written { tree: tree.clone(), place, has_base })
+        Some(Written { tree: tree.clone(), place, has_base, most: None })
     }
 }
 
@@ -228,7 +235,8 @@ struct Watched {
 impl DiskWatch {
     /// Watches what is written to a tree, and kills the sandbox when that exceeds `limit`.
     fn start(tools: Tools<'_>, written: Written, limit: Size, killer: Killer) -> DiskWatch {
-        let Written { tree, place, has_base } = written;
+        let Written { tree, place, has_base, most } = written;
+        let limit = most.unwrap_or(limit);
         let (context, program) = (tools.context.clone(), tools.program.to_owned());
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {

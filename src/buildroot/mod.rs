@@ -2,7 +2,7 @@
 
 mod account;
 pub mod bootstrap;
-pub(crate) mod compiler_cache;
+pub(crate) mod caches;
 pub mod disk;
 pub mod dnf;
 pub mod emulation;

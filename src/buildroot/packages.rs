@@ -10,7 +10,7 @@ use super::disk::{self, Written, free_bytes};
 use super::sandboxes::PackageManagerInputs;
 use super::store::{Lock, LockKind, Store};
 use super::tools::Tools;
-use super::{Env, dnf, share};
+use super::{Env, caches, dnf, share};
 use crate::profile::ProfileName;
 use crate::run::{Lines, Log, Running, StageRun};
 use crate::verdict::{
@@ -145,6 +145,11 @@ fn carry_out(
         stage.sandbox_with(&spec, Log::Root, started)
     })?;
     if let Some(much) = beyond {
+        if much.size.is_beyond_counting() && env.store.caches().join(&env.key).exists() {
+            // Every later one would be ended for it.
+            let cache = env.store.caches().join(&env.key);
+            caches::empty(env, stage, &cache, "the package cache may be too deep")?;
+        }
         return Err(classify_share(stage.stage, request.what, much, &finished.tail));
     }
     let failure = classify_package_manager(
@@ -164,7 +169,7 @@ fn carry_out(
 /// The trees that scriptlets can write to.
 fn written(env: &Env<'_>, request: &Request<'_>) -> Vec<Written> {
     let cache = env.options.plugins.package_cache_days.and_then(|_| env.store.cache(&env.key).ok());
-    let cache = cache.map(|tree| Written { place: tree.clone(), tree, has_base: true });
+    let cache = cache.map(|tree| Written { place: tree.clone(), tree, has_base: true, most: None });
     // One of several in a build has less left, of which what came before is no part.
     let root = Written::of(&request.root).map(|root| Written { has_base: true, ..root });
     root.into_iter().chain(cache).collect()

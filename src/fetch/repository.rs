@@ -78,12 +78,11 @@ impl Repository<'_> {
             limit: disk::part_of_free(self.tools.store.path(), PERCENT),
             mirrors: self.places.mirrors.as_deref(),
         };
+        let most = disk::part_of_free(directory, PERCENT);
         let checkout = fetching.checkout(request)?;
         let named = request.reference.as_deref().unwrap_or("the server's own branch");
         self.stage.note(&format!("commit {} of {named}", checkout.commit));
         let tree = directory.join("tree");
-        // What git was allowed, of what git has left.
-        let most = disk::part_of_free(directory, PERCENT * 100 / (100 - PERCENT) + 1);
         let go_on = || !self.stage.is_cancelled();
         source::copy_tree(&checkout.tree(), &tree, &mut Copying::new(true, most, &go_on), 0)
             .map_err(|error| error.failure(self.stage, "the repository could not be copied"))?;

@@ -91,9 +91,17 @@ impl Removal<'_> {
         if depth >= DEPTH {
             return self.move_to_top(dir, name);
         }
-        let inner = openat(dir, name, directory(), Mode::empty())?;
+        // Whoever uses a cache meanwhile may remove it, or put something there: what is left is
+        // listed again.
+        let inner = match openat(dir, name, directory(), Mode::empty()) {
+            Err(Errno::ENOENT) => return Ok(()),
+            inner => inner?,
+        };
         self.clear(inner.as_fd(), depth + 1)?;
-        unlinkat(dir, name, UnlinkatFlags::RemoveDir)
+        match unlinkat(dir, name, UnlinkatFlags::RemoveDir) {
+            Err(Errno::ENOENT | Errno::ENOTEMPTY | Errno::EEXIST) => Ok(()),
+            result => result,
+        }
     }
 
     fn move_to_top(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> nix::Result<()> {

@@ -55,28 +55,42 @@ fn total(stages: &[StageRecord]) -> StageRecord {
         samples: stages.iter().flat_map(|stage| stage.samples.iter().copied()).collect(),
         isolation: Default::default(),
     };
-    let counted =
-        stages.iter().filter_map(|stage| Some((stage.memory_average_bytes?, stage.seconds)));
-    total.memory_average_bytes = mean(counted);
+    let mut memory = MemoryTime::default();
+    for stage in stages {
+        stage.memory_average_bytes.iter().for_each(|bytes| memory.add(*bytes, stage.seconds));
+    }
+    total.memory_average_bytes = memory.average();
     total
 }
 
-/// The memory in use on average over the time of some samples, in bytes. What was long is looked at
-/// less often, so each counts for the time since the one before.
-pub(super) fn memory_average(samples: &[Sample]) -> Option<u64> {
-    let times = samples.windows(2).map(|pair| (pair[1].seconds - pair[0].seconds).max(0.0));
-    let first = times.clone().next().unwrap_or(1.0);
-    let weights = std::iter::once(first).chain(times);
-    mean(samples.iter().map(|sample| sample.memory_bytes).zip(weights))
+/// Memory in use, over time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct MemoryTime {
+    byte_seconds: f64,
+    seconds: f64,
 }
 
-/// The mean of numbers with their weights; none of nothing.
-fn mean(weighted: impl Iterator<Item = (u64, f64)>) -> Option<u64> {
-    let add = |(sum, all): (f64, f64), (number, weight): (u64, f64)| {
-        (sum + number as f64 * weight, all + weight)
-    };
-    let (sum, all) = weighted.fold((0.0, 0.0), add);
-    (all > 0.0).then(|| (sum / all) as u64)
+impl MemoryTime {
+    /// Adds a number of bytes that were in use for so many seconds.
+    fn add(&mut self, bytes: u64, seconds: f64) {
+        self.byte_seconds += bytes as f64 * seconds;
+        self.seconds += seconds;
+    }
+
+    /// Adds the samples of a sandbox, whose times count from its start. The longer one runs, the
+    /// less often it is looked at, so each counts for the time since the one before.
+    pub(super) fn sandbox(&mut self, samples: &[Sample]) {
+        let mut before = 0.0;
+        for sample in samples {
+            self.add(sample.memory_bytes, (sample.seconds - before).max(0.0));
+            before = sample.seconds;
+        }
+    }
+
+    /// The mean in bytes, if there is any.
+    pub(super) fn average(&self) -> Option<u64> {
+        (self.seconds > 0.0).then(|| (self.byte_seconds / self.seconds) as u64)
+    }
 }
 
 fn row(stage: &StageRecord) -> [String; 10] {
@@ -118,10 +132,12 @@ mod tests {
     #[test]
     fn averages_are_over_time() {
         let at = |seconds, memory_bytes| Sample { seconds, memory_bytes, ..Sample::default() };
-        assert_eq!(memory_average(&[]), None);
-        assert_eq!(memory_average(&[at(5.0, 7)]), Some(7));
-        // Two seconds at 100, eight at 1000.
-        let samples = [at(1.0, 100), at(2.0, 100), at(10.0, 1000)];
-        assert_eq!(memory_average(&samples), Some(820));
+        let mut memory = MemoryTime::default();
+        assert_eq!(memory.average(), None);
+        // Two seconds at 100, eight at 1000, and another sandbox of ten at 0.
+        memory.sandbox(&[at(1.0, 100), at(2.0, 100), at(10.0, 1000)]);
+        assert_eq!(memory.average(), Some(820));
+        memory.sandbox(&[at(10.0, 0)]);
+        assert_eq!(memory.average(), Some(410));
     }
 }

@@ -9,7 +9,7 @@ mod results;
 mod running;
 mod tail;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::time::Instant;
@@ -95,6 +95,7 @@ pub struct StageRun<'a> {
     pub stage: Stage,
     usage: RefCell<Usage>,
     samples: RefCell<Vec<Sample>>,
+    memory: Cell<bill::MemoryTime>,
     isolation: RefCell<BTreeMap<Layer, Enforcement>>,
     /// Layers that a sandbox of this stage has asked for.
     asked: RefCell<BTreeSet<Layer>>,
@@ -148,6 +149,7 @@ impl Runner {
             stage,
             usage: RefCell::default(),
             samples: RefCell::default(),
+            memory: Cell::default(),
             isolation: RefCell::default(),
             asked: RefCell::default(),
         };
@@ -167,7 +169,7 @@ impl Runner {
             name: stage,
             seconds,
             usage,
-            memory_average_bytes: bill::memory_average(&samples),
+            memory_average_bytes: run.memory.get().average(),
             samples,
             isolation,
         });

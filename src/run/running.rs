@@ -32,6 +32,9 @@ impl Running<'_> {
         stage.charge(&outcome.usage);
         let later = |sample: &Sample| Sample { seconds: sample.seconds + offset, ..*sample };
         stage.samples.borrow_mut().extend(outcome.samples.iter().map(later));
+        let mut memory = stage.memory.get();
+        memory.sandbox(&outcome.samples);
+        stage.memory.set(memory);
         stage.note_isolation(&outcome, spec);
         if stage.runner.cancel.is_cancelled() {
             return Err(stage.interrupted());

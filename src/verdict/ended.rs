@@ -151,15 +151,15 @@ fn classify_in(
     }
 }
 
-/// Whether something that a build can make or take away kept the sandbox from starting: another kind
-/// of file where one is written, a home that nobody may enter, a tree without rpmbuild.
+/// Whether something that a build can make kept the sandbox from starting: another kind of file where
+/// one is written, a home that nobody may enter.
 fn is_in_the_way(start: &StartFailure) -> bool {
     let errno = Errno::from_raw(start.errno);
     let is_step = |name: &str| start.step.starts_with(name);
     let of_files = [Errno::EISDIR, Errno::ENOTDIR, Errno::ENOTEMPTY, Errno::ELOOP];
     let of_paths = [Errno::EACCES, Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP];
     is_step("file ") && of_files.contains(&errno)
-        || (is_step("chdir to ") || is_step("execute ")) && of_paths.contains(&errno)
+        || is_step("chdir to ") && of_paths.contains(&errno)
 }
 
 /// Whether a disk is full. Too many namespaces have the same number (clone(2)).

@@ -192,6 +192,11 @@ fn the_compiler_cache_outlasts_builds() {
             assert!(log.contains(line), "{line}: {log}");
         }
     }
+    // What nobody can count would end every build that comes later.
+    let deep = "cd $CCACHE_DIR\nfor i in $(seq 1200); do mkdir d; cd d; done";
+    build(&case, &config, &spec(&case, "deep", deep));
+    build(&case, &config, &spec(&case, "cached", count)).succeeds();
+    assert!(case.log("build.log").contains("builds: 1"), "{}", case.log("build.log"));
     case.run(&["clean", "--all"]).succeeds();
     assert_eq!(fs::read_dir(case.store.join("ccache")).unwrap().count(), 0);
 }

@@ -206,7 +206,12 @@ pub(super) fn read(dir: &Path, usage: &mut Usage) {
     usage.memory_peak_bytes = number(&dir.join("memory.peak")).or(usage.memory_peak_bytes);
     // `oom_kill` counts those of every killer, `oom` the times that a limit was the reason.
     let kills = keyed(&dir.join("memory.events"), "oom_kill").unwrap_or(0);
-    let hit = |dir: &Path| keyed(&dir.join("memory.events"), "oom").is_none_or(|times| times > 0);
+    // Of a build's group, those of its other stages do not count.
+    let times = |dir: &Path, file| keyed(&dir.join(file), "oom");
+    let hit = |dir: &Path| {
+        let times = times(dir, "memory.events.local").or_else(|| times(dir, "memory.events"));
+        times.is_none_or(|times| times > 0)
+    };
     usage.killed(kills, with_build(dir).any(hit));
     usage.pids_peak = number(&dir.join("pids.peak"));
     usage.pids_refused = keyed(&dir.join("pids.events"), "max").unwrap_or(0);

@@ -15,8 +15,8 @@ use super::commands;
 use super::pipeline::Build;
 use crate::buildroot::roots::store_failure;
 use crate::buildroot::tools::with_tools;
-use crate::buildroot::{compiler_cache, packages};
-use crate::mock_config::RpmAutospec;
+use crate::buildroot::{caches, packages};
+use crate::mock_config::{Ccache, RpmAutospec};
 use crate::run::{Log, StageRun};
 use crate::verdict::{Class, Failure, Stage, classify_package, status};
 
@@ -102,7 +102,7 @@ impl Build<'_> {
             self.lock_buildroot(stage)?;
         }
         if let Some(ccache) = &plugins.ccache {
-            compiler_cache::tidy(self.env, stage, &ccache.max_size)?;
+            caches::tidy(self.env, stage, &ccache.max_size)?;
             self.ccache(stage, &["-M", &ccache.max_size])?;
         }
         Ok(())
@@ -128,6 +128,12 @@ impl Build<'_> {
         }
     }
 
+    /// What the config says of the compiler cache, where it is used: programs are compiled in one
+    /// stage only.
+    pub(super) fn compiler_cache(&self, stage: &StageRun<'_>) -> Option<&Ccache> {
+        self.env.options.plugins.ccache.as_ref().filter(|_| stage.stage == Stage::Rpmbuild)
+    }
+
     /// The compiler cache of the config, which lasts longer than builds.
     pub(super) fn ccache_mount(&self, stage: &StageRun<'_>) -> Result<Mount, Failure> {
         let source = self
@@ -142,7 +148,9 @@ impl Build<'_> {
     /// shows in the log and stops nothing.
     fn ccache(&self, stage: &StageRun<'_>, args: &[&str]) -> Result<(), Failure> {
         let argv = ["ccache"].iter().chain(args).map(|arg| (*arg).to_owned()).collect();
-        let mut spec = self.build_spec(stage, Vec::new(), argv)?;
+        let mut spec = self.build_spec(stage, vec![self.ccache_mount(stage)?], argv)?;
+        spec.environment.insert("CCACHE_DIR".to_owned(), CCACHE.to_owned());
+        spec.environment.insert("CCACHE_UMASK".to_owned(), "002".to_owned());
         spec.timeout_ms = Some(120_000);
         stage.sandbox(&spec, Log::Build).map(drop)
     }

@@ -1,6 +1,6 @@
 //! Mirrors of repositories, one for each address, that builds share. Whoever finds one in use does
-//! without updating it, and borrows what it has: nothing is ever removed from one that is there,
-//! but what git has left unfinished.
+//! without updating it, and borrows what it has: nothing is ever removed from one that is in use, but
+//! what git has left unfinished.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,8 +16,12 @@ use crate::verdict::Failure;
 
 /// How long a mirror that nobody uses is kept.
 pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
-/// Percent of the file system that mirrors leave free, or they go.
-const LEAST_FREE: u64 = 20;
+/// Mirrors go where no more than this is free, in percent of the file system and in bytes.
+const LEAST_FREE: (u64, u64) = (20, 50 << 30);
+/// How long one is not touched because of that: who borrows of it holds no lock.
+const IN_USE: Duration = Duration::from_secs(6 * 3600);
+/// The name of a mirror that is being removed.
+const GOING: &str = "going";
 /// How the names begin of what git has not finished.
 const UNFINISHED: &str = "tmp_";
 /// Most of them that are removed at once; their names are an argument of the helper.
@@ -104,18 +108,16 @@ pub fn unfinished(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whether a mirror goes: nobody has used it since `old`, or so few percent are free.
-fn goes(used: SystemTime, old: SystemTime, free: u64) -> bool {
-    used <= old || free < LEAST_FREE
+/// Whether a mirror goes that was used so long ago, if that much is free (percent and bytes).
+fn goes(unused: Duration, kept: Duration, free: (u64, u64)) -> bool {
+    let is_short = free.0 < LEAST_FREE.0 && free.1 < LEAST_FREE.1;
+    unused >= kept || is_short && unused >= IN_USE
 }
 
 /// Removes mirrors that nobody has used for so long, and as long as there is little room, those
 /// that nobody has used for the longest time. Those in use stay; why others did is told.
 pub fn prune(cache: &Path, tools: Tools<'_>, kept: Duration) -> Vec<String> {
     let Ok(entries) = fs::read_dir(cache) else { return Vec::new() };
-    let now = SystemTime::now();
-    let old = now.checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH);
-    let mut problems = Vec::new();
     let used = |entry: &fs::DirEntry| entry.metadata().and_then(|metadata| metadata.modified());
     let mut mirrors: Vec<(SystemTime, PathBuf)> = entries
         .flatten()
@@ -123,16 +125,19 @@ pub fn prune(cache: &Path, tools: Tools<'_>, kept: Duration) -> Vec<String> {
         .filter(|(_, path)| path.extension().is_some_and(|end| end == "lock"))
         .collect();
     mirrors.sort();
+    let mut problems = Vec::new();
     for (used, path) in mirrors {
-        if !goes(used, old, disk::percent_free(cache)) {
+        let free = (disk::percent_free(cache), disk::free_bytes(cache).unwrap_or(u64::MAX));
+        if !goes(used.elapsed().unwrap_or_default(), kept, free) {
             break;
         }
         let lock = store::lock(&path, LockKind::Exclusive, &mut store::do_not_wait);
         let Ok(Some(_lock)) = lock else { continue };
         let dir = path.with_extension("");
-        let removed =
-            crate::buildroot::remove::remove_trees(tools.context, tools.program, &dir, &[BARE]);
-        match removed {
+        // Whoever opens it from now on finds none.
+        let _ = fs::rename(dir.join(BARE), dir.join(GOING));
+        let trees = [BARE, GOING];
+        match crate::buildroot::remove::remove_trees(tools.context, tools.program, &dir, &trees) {
             Ok(()) => drop(fs::remove_file(&path)),
             Err(reason) => problems.push(format!("a mirror was not removed: {reason}")),
         }
@@ -146,10 +151,12 @@ mod tests {
 
     #[test]
     fn mirrors_go_when_they_are_old_or_in_the_way() {
-        let [then, old, now] =
-            [1, 2, 3].map(|days| SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86_400));
-        assert!(goes(then, old, 100) && goes(old, old, 100));
-        assert!(!goes(now, old, LEAST_FREE) && goes(now, old, LEAST_FREE - 1));
+        let day = Duration::from_secs(86_400);
+        let (much, little) = ((20, u64::MAX), (19, 1 << 30));
+        assert!(goes(KEPT, KEPT, much) && goes(Duration::ZERO, Duration::ZERO, much));
+        assert!(!goes(day, KEPT, much) && goes(day, KEPT, little));
+        // A large disk has enough of it, and a borrower may still read.
+        assert!(!goes(day, KEPT, (19, 50 << 30)) && !goes(day / 24, KEPT, little));
     }
 
     #[test]

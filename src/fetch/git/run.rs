@@ -199,6 +199,7 @@ impl Git<'_> {
             place: tree.clone(),
             // What came earlier.
             has_base: inside == Path::new(commands::MIRROR),
+            most: None,
         };
         writable.map(written).collect()
     }
