@@ -40,7 +40,13 @@ started() {
 show() { systemctl show albs-node --value -p "$1"; }
 
 told() {
-    test "$(show StatusText)" = '0 of 3 slots build, 0 tasks wait for their report' || { show StatusText; return 1; }
+    local text='0 of 3 slots build, 0 tasks wait for their report'
+    # The node is ready before it has said so.
+    for _ in $(seq 100); do
+        test "$(show StatusText)" = "$text" && break
+        sleep 0.2
+    done
+    test "$(show StatusText)" = "$text" || { show StatusText; return 1; }
     test "$(show NRestarts)" = 0 && albs-node status -c "$config" | grep 'slots 3 of 3 free'
 }
 
