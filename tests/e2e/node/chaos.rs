@@ -258,6 +258,7 @@ fn many_tasks_need_no_more_than_few() {
     }
     let started = std::time::Instant::now();
     let running = node.start();
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", running.pid())).unwrap().count();
     let mut seen = Vec::new();
     let mut reported = Vec::new();
     loop {
@@ -269,14 +270,20 @@ fn many_tasks_need_no_more_than_few() {
         let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         let memory: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", running.pid())).unwrap().count();
-        seen.push((over, memory, descriptors));
+        seen.push((over, memory, descriptors()));
         if over as i64 == tasks {
             break;
         }
         assert!(started.elapsed() < Duration::from_secs(3600), "{}", node.log());
         std::thread::sleep(Duration::from_millis(100));
     }
+    // Many reports at once take many connections, which stay a while: those are no leak.
+    let most_of = |part: &[(usize, u64, usize)]| part.iter().map(|seen| seen.2).max().unwrap();
+    let (at_first, over) = (most_of(&seen[..seen.len() / 2]), std::time::Instant::now());
+    while descriptors() > at_first && over.elapsed() < Duration::from_secs(120) {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let left = descriptors();
     running.finish();
     let most = |part: &[(usize, u64, usize)]| {
         (
@@ -296,5 +303,5 @@ fn many_tasks_need_no_more_than_few() {
         rates[1]
     );
     assert!(last.0 < first.0 + first.0 / 10 + 2048, "memory grows: {first:?}, {last:?} KiB");
-    assert!(last.1 <= first.1 + 8, "descriptors leak: {first:?}, {last:?}");
+    assert!(left <= first.1, "descriptors leak: {first:?}, {last:?}, {left} at the end");
 }
