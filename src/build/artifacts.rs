@@ -14,9 +14,6 @@ use crate::helper::{MANIFEST, Manifest, Task, is_package_name};
 use crate::run::{ResultDir, StageRun, plain};
 use crate::verdict::{Class, Failure, classify_command, status};
 
-/// Longer than copying takes anywhere: a kernel's packages are some gigabytes.
-const COLLECT_TIMEOUT_MS: u64 = 3_600_000;
-
 /// All packages of a build together, in bytes; more is a flood.
 const MAX_BYTES: u64 = 64 << 30;
 
@@ -65,7 +62,6 @@ pub(super) fn collect(
         maintenance::spec(&env.context, &env.program, stage.stage.as_str(), &task, &trees)
             .map_err(|error| failed("the collection could not be planned".into(), Some(error)))?;
     spec.stdio.stderr = sandbox::spec::Stdout::Null;
-    spec.timeout_ms = Some(COLLECT_TIMEOUT_MS);
 
     let earlier: Vec<String> = earlier.iter().map(|artifact| artifact.name.clone()).collect();
     let (outcome, received) =

@@ -44,13 +44,8 @@ fn forget_old_packages(env: &Env<'_>, stage: &StageRun<'_>) -> Result<(), Failur
     let task = Task::RemoveOld { directory: directory.clone(), seconds };
     // No package manager writes there meanwhile.
     let _lock = packages::lock_cache(env, stage)?;
-    match maintenance::run(env, stage, &task, &[(cache, directory, false)]) {
-        Err(failure) if !stage.is_cancelled() => {
-            stage.note(&format!("old packages are not removed: {failure}"));
-            Ok(())
-        }
-        result => result,
-    }
+    let removed = maintenance::run(env, stage, &task, &[(cache, directory, false)]);
+    maintenance::or_note(stage, "old packages are not removed", removed).map(drop)
 }
 
 fn make_tree(env: &Env<'_>, stage: &StageRun<'_>, dir: &Path) -> Result<(), Failure> {

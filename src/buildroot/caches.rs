@@ -27,14 +27,9 @@ pub(crate) fn tidy(env: &Env<'_>, stage: &StageRun<'_>, max_size: &str) -> Resul
     let most = most(max_size);
     let task = Task::Measure { directory: PLACE.into(), enough: most };
     let found = maintenance::ask(env, stage, &task, &[(cache.clone(), PLACE.into(), true)]);
-    let size = match found {
-        Err(failure) if stage.is_cancelled() => return Err(failure),
-        Err(failure) => {
-            stage.note(&format!("the compiler cache could not be looked at: {failure}"));
-            return Ok(());
-        }
-        Ok(said) => serde_json::from_str::<Size>(&said).unwrap_or_default(),
-    };
+    let found = maintenance::or_note(stage, "the compiler cache could not be looked at", found)?;
+    let Some(said) = found else { return Ok(()) };
+    let size = serde_json::from_str::<Size>(&said).unwrap_or_default();
     if !size.exceeds(&most) && !size.is_beyond_counting() {
         return Ok(());
     }
@@ -54,13 +49,9 @@ pub(crate) fn empty(
 ) -> Result<(), Failure> {
     stage.note(&format!("{why}: it is emptied"));
     let task = Task::Empty { directory: PLACE.into() };
-    match maintenance::run(env, stage, &task, &[(cache.to_owned(), PathBuf::from(PLACE), false)]) {
-        Err(failure) if !stage.is_cancelled() => {
-            stage.note(&format!("it could not be emptied: {failure}"));
-            Ok(())
-        }
-        result => result,
-    }
+    let trees = [(cache.to_owned(), PathBuf::from(PLACE), false)];
+    let emptied = maintenance::run(env, stage, &task, &trees);
+    maintenance::or_note(stage, "it could not be emptied", emptied).map(drop)
 }
 
 /// Twice a size as ccache has it: `4G`, `4.0 GiB`; a number alone is of gigabytes. All that there

@@ -65,6 +65,25 @@ pub(super) fn ask(
     Err(classify_helper(stage.stage, message, &[crate::run::plain(&said)]))
 }
 
+/// What came of a task that a build can do without: why it failed is told, and stops nothing.
+///
+/// # Errors
+///
+/// The build was cancelled.
+pub(super) fn or_note<T>(
+    stage: &StageRun<'_>,
+    what: &str,
+    result: Result<T, Failure>,
+) -> Result<Option<T>, Failure> {
+    match result {
+        Err(failure) if !stage.is_cancelled() => {
+            stage.note(&format!("{what}: {failure}"));
+            Ok(None)
+        }
+        result => result.map(Some),
+    }
+}
+
 /// Most bytes of an answer that are kept: names and attributes of files are whatever packages made
 /// of them. A root of a million files takes about half of it.
 const MOST_ANSWER: usize = 256 << 20;
@@ -72,7 +91,7 @@ const MOST_ANSWER: usize = 256 << 20;
 const BEYOND: &str = "has more than 256 MiB, which are names and attributes of files";
 
 /// The longest that a task may take, in ms. Nobody else limits it, and what it works on may be made
-/// to take long.
+/// to take long. Copying takes less anywhere: a kernel's packages are some gigabytes.
 const LONGEST_MS: u64 = 3_600_000;
 
 /// Keeps no more than one byte too many.

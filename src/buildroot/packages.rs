@@ -145,9 +145,9 @@ fn carry_out(
         stage.sandbox_with(&spec, Log::Root, started)
     })?;
     if let Some(much) = beyond {
-        if much.size.is_beyond_counting() && env.store.caches().join(&env.key).exists() {
+        let cache = env.store.caches().join(&env.key);
+        if much.size.is_beyond_counting() && cache.exists() {
             // Every later one would be ended for it.
-            let cache = env.store.caches().join(&env.key);
             caches::empty(env, stage, &cache, "the package cache may be too deep")?;
         }
         return Err(classify_share(stage.stage, request.what, much, &finished.tail));

@@ -40,14 +40,8 @@ pub(super) fn fill(env: &Env<'_>, stage: &StageRun<'_>) -> Result<(), Failure> {
     trees.push((own, TO.into(), false));
     let repositories = revisions::enabled(env.options).into_iter().map(|one| one.id).collect();
     let task = Task::SharePackages { from: places, to: TO.into(), repositories };
-    match maintenance::run(env, stage, &task, &trees) {
-        Err(failure) if stage.is_cancelled() => Err(failure),
-        Err(failure) => {
-            stage.note(&format!("packages of other configs are not used: {failure}"));
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
+    let shared = maintenance::run(env, stage, &task, &trees);
+    maintenance::or_note(stage, "packages of other configs are not used", shared).map(drop)
 }
 
 /// The caches of other roots that nobody uses now, what was used last first.

@@ -165,7 +165,7 @@ fn is_in_the_way(start: &StartFailure) -> bool {
 /// Whether a disk is full. Too many namespaces have the same number (clone(2)).
 fn is_full(start: &StartFailure) -> bool {
     let is_full = [Errno::ENOSPC, Errno::EDQUOT].contains(&Errno::from_raw(start.errno));
-    is_full && !start.step.starts_with("clone a process") && !start.step.contains("/user/")
+    is_full && !start.step.starts_with("clone a process")
 }
 
 fn memory(stage: Stage, what: &str, place: &str, outcome: &Outcome, limits: &Limits) -> Failure {

@@ -37,16 +37,22 @@ started() {
     albs-node config-check -c "$config" && systemctl start albs-node && systemctl is-active albs-node
 }
 
-show() { systemctl show albs-node --value -p "$1"; }
-
-told() {
-    local text='0 of 3 slots build, 0 tasks wait for their report'
-    # The node is ready before it has said so.
+# Twenty seconds for what is told a little later.
+eventually() {
     for _ in $(seq 100); do
-        test "$(show StatusText)" = "$text" && break
+        "$@" && return
         sleep 0.2
     done
-    test "$(show StatusText)" = "$text" || { show StatusText; return 1; }
+    return 1
+}
+
+show() { systemctl show albs-node --value -p "$1"; }
+
+is_idle() { test "$(show StatusText)" = '0 of 3 slots build, 0 tasks wait for their report'; }
+
+told() {
+    # The node is ready before it has said so.
+    eventually is_idle || { show StatusText; return 1; }
     test "$(show NRestarts)" = 0 && albs-node status -c "$config" | grep 'slots 3 of 3 free'
 }
 
@@ -75,14 +81,11 @@ sandboxes() {
     test "$said" = 0 && as_the_unit albs-node doctor --store /var/lib/albs-node/buildroots
 }
 
+has_two_slots() { albs-node status -c "$config" | grep -q 'slots 2 of 2 free'; }
+
 reloaded() {
     sed -i 's/^threads_count: .*/threads_count: 2/' "$config"
-    systemctl reload albs-node || return
-    for _ in $(seq 100); do
-        albs-node status -c "$config" | grep -q 'slots 2 of 2 free' && return
-        sleep 0.2
-    done
-    return 1
+    systemctl reload albs-node && eventually has_two_slots
 }
 
 stopped() {

@@ -16,8 +16,6 @@ use crate::verdict::{Failure, classify_command, status};
 
 /// The directory of the files in the result directory, as in mock.
 pub const DIRECTORY: &str = "chroot_scan";
-/// Longer than copying takes anywhere.
-const TIMEOUT_MS: u64 = 3_600_000;
 
 impl Build<'_> {
     /// Takes the files. They are looked for among what the build has written, in a sandbox.
@@ -34,7 +32,6 @@ impl Build<'_> {
             maintenance::spec(&env.context, &env.program, stage.stage.as_str(), &task, &trees)
                 .map_err(|error| failed("the scan could not be planned", Some(error)))?;
         spec.stdio.stderr = sandbox::spec::Stdout::Null;
-        spec.timeout_ms = Some(TIMEOUT_MS);
         let (outcome, received) = stage.received(&spec, |reader| match scan.write_tar {
             true => into_tar(reader, self.results),
             false => into_files(reader, self.results),
