@@ -204,7 +204,8 @@ fn of_class(
         Resource::Inodes => Some(host.inodes).filter(|n| *n > 0).map(|n| n as f64 / slots),
         _ => None,
     };
-    let found = line.iter().find_map(|(name, class)| Some((name, class.limits.get(&resource)?)));
+    let found =
+        line.iter().find_map(|(name, class)| Some((name, class.limit(resource, host.slots)?)));
     let Some((name, amount)) = found else {
         return Ok(Setting { number: None, from: "no class".to_owned(), required: false });
     };

@@ -147,6 +147,17 @@ pub struct Class {
     /// The limits.
     #[serde(default)]
     pub limits: BTreeMap<Resource, Amount>,
+    /// Limits that count instead where the host has more than one build at a time.
+    #[serde(default)]
+    pub shared: BTreeMap<Resource, Amount>,
+}
+
+impl Class {
+    /// What it says of a resource on a host for so many builds at a time.
+    fn limit(&self, resource: Resource, slots: u32) -> Option<&Amount> {
+        let shared = self.shared.get(&resource).filter(|_| slots > 1);
+        shared.or_else(|| self.limits.get(&resource))
+    }
 }
 
 /// Which packages get which class.
@@ -263,6 +274,7 @@ impl Policy {
             retry_after_oom: None,
             allow: None,
             limits,
+            shared: BTreeMap::new(),
         });
     }
 

@@ -43,6 +43,24 @@ fn the_command_line_goes_before() {
 }
 
 #[test]
+fn shared_limits_count_where_builds_are_not_alone() {
+    let mut policy = built_in();
+    let written = |policy: &Policy, slots, class| {
+        let host = HostSize { slots, ..HOST };
+        effective(policy, &host, Some(class), None, &[]).unwrap().number(Resource::IoWrite)
+    };
+    for class in ["default", "small", "large", "nested"] {
+        assert_eq!(written(&policy, 1, class), None, "{class}");
+        assert_eq!(written(&policy, 2, class), Some(400 << 20), "{class}");
+    }
+    let text = "[class.own]\nwhy = 'ours'\nlike = 'default'\nlimits = { io_write = '1G' }\n";
+    policy.put(Policy::parse("x", text).unwrap());
+    assert_eq!(written(&policy, 2, "own"), Some(1 << 30));
+    policy.put_first([(Resource::IoWrite, Amount("none".to_owned()))].into());
+    assert_eq!(written(&policy, 2, "default"), None);
+}
+
+#[test]
 fn packages_have_classes() {
     let mut policy = built_in();
     let text = "[[package]]\npattern = 'kernel*'\nclass = 'large'\n\
