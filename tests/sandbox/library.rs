@@ -6,8 +6,10 @@ use std::fs;
 use std::time::Duration;
 
 use sandbox::landlock::Restriction;
-use sandbox::outcome::UsageSource;
-use sandbox::spec::{Limit, Limits, Mount, Namespaces, Network, Root, SandboxSpec, Stdio, User};
+use sandbox::outcome::{Enforcement, Layer, UsageSource};
+use sandbox::spec::{
+    IoLimits, Limit, Limits, Mount, Namespaces, Network, Root, SandboxSpec, Stdio, User,
+};
 use sandbox::{Exit, HostFacts, IdMapping, Outcome, Sandbox};
 use serde_json::{Value, json};
 
@@ -185,6 +187,28 @@ fn the_bill() {
     assert_ne!(usage.source, UsageSource::Rusage);
     assert!(usage.memory_peak_bytes.is_some_and(|peak| (1 << 16..=64 << 20).contains(&peak)));
     assert_eq!((usage.oom_kills, outcome.leftovers), (0, 0));
+}
+
+#[test]
+fn a_disk_that_cannot_be_limited_stops_nothing_that_need_not_be() {
+    let mut spec = spec(&["true"]);
+    // Nobody has it.
+    let (disk, limit) = (Some("4000:1".to_owned()), Limit::optional(1 << 20));
+    spec.limits.io = IoLimits { disk, write_bytes: Some(limit), ..IoLimits::default() };
+    let told = |outcome: &Outcome| {
+        let layers = outcome.enforcement.iter().find(|(layer, _)| *layer == Layer::Cgroup);
+        layers.map(|(_, enforcement)| enforcement.clone()).unwrap()
+    };
+    let (outcome, output) = run(&spec);
+    assert_eq!(outcome.exit, Exit::Exited(0), "{output}");
+    let partial = |text: &str| text.contains("not enforced here: ") && text.contains("io write");
+    match told(&outcome) {
+        Enforcement::Off(_) => {}
+        Enforcement::Partial(text) if partial(&text) => {}
+        other => panic!("{other:?}"),
+    }
+    spec.limits.io.write_bytes = Some(Limit::required(1 << 20));
+    assert!(Sandbox::spawn(&spec, &HostFacts::probe()).is_err());
 }
 
 #[test]

@@ -62,7 +62,7 @@ struct Write {
     if_missing: IfMissing,
 }
 
-/// What it means that a control file does not exist.
+/// What it means that a control file does not exist, or that it cannot limit this disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum IfMissing {
     /// The limit cannot be enforced, and must be.
@@ -74,12 +74,16 @@ enum IfMissing {
 }
 
 impl IfMissing {
+    /// For a limit that is required or not.
+    fn of(required: bool, limit: &'static str) -> IfMissing {
+        if required { IfMissing::Fail } else { IfMissing::Report(limit) }
+    }
+
     /// For the swap limit, whose file exists only where the kernel counts swap.
     fn for_swap(required: bool, facts: &CgroupFacts) -> IfMissing {
-        match (facts.swap, required) {
-            (false, _) => IfMissing::Ignore,
-            (true, true) => IfMissing::Fail,
-            (true, false) => IfMissing::Report("swap"),
+        match facts.swap {
+            false => IfMissing::Ignore,
+            true => IfMissing::of(required, "swap"),
         }
     }
 }
@@ -221,7 +225,7 @@ impl Cgroup {
         for write in &plan.writes {
             let path = cgroup.groups[write.parent].join(write.file);
             let result = fs::write(&path, &write.value);
-            let missing = matches!(&result, Err(e) if e.kind() == io::ErrorKind::NotFound);
+            let missing = result.as_ref().is_err_and(is_missing);
             match write.if_missing {
                 IfMissing::Report(limit) if missing => cgroup.unenforced.push(limit.to_owned()),
                 IfMissing::Ignore if missing => {}
@@ -327,6 +331,11 @@ impl Drop for Cgroup {
         // A group that could not be removed is swept at a later start.
         let _ = self.remove_groups();
     }
+}
+
+/// Whether a control file said that there is no such file, or no such limit of that disk.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP))
 }
 
 /// A limit on processes, for the control file: pid 1 of the sandbox is ours and comes on top.

@@ -112,7 +112,7 @@ fn plan_io(
         match (parent, &limits.disk) {
             (Some(parent), Some(disk)) => {
                 let value = format!("{disk} {}", limit.value.max(1));
-                plan.write(parent, file, value, IfMissing::Fail);
+                plan.write(parent, file, value, IfMissing::of(limit.required, name));
             }
             (None, _) => plan.give_up(name, limit.required, otherwise.0, otherwise.1.clone())?,
             (_, None) => {

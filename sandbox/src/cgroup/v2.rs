@@ -105,7 +105,8 @@ fn plan_io(
             continue;
         };
         let value = format!("{disk} {key}={}", limit.value.max(1));
-        plan.writes.push(Write { parent: 0, file: "io.max", value, if_missing: IfMissing::Fail });
+        let if_missing = IfMissing::of(limit.required, name);
+        plan.writes.push(Write { parent: 0, file: "io.max", value, if_missing });
     }
     Ok(())
 }
