@@ -75,9 +75,9 @@ impl Size {
     }
 }
 
-/// So much of what is free on the file system of a path: what dnf and git may write. What builds may
-/// is said of their package, but dependencies are for others, too, and sources come before all.
-pub fn part_of_free(path: &Path, percent: u64) -> Size {
+/// What is free for ordinary users on the file system of a path; all that there can be where nobody
+/// knows.
+pub fn free(path: &Path) -> Size {
     let Ok(data) = nix::sys::statvfs::statvfs(path) else { return Size::MAX };
     // One without a size.
     if data.blocks() == 0 {
@@ -86,19 +86,21 @@ pub fn part_of_free(path: &Path, percent: u64) -> Size {
     let bytes = data.blocks_available().saturating_mul(data.fragment_size());
     // btrfs has as many as fit.
     let inodes = if data.files() == 0 { u64::MAX } else { data.files_available() };
-    Size { bytes: bytes / 100 * percent, inodes: inodes / 100 * percent }
+    Size { bytes, inodes }
+}
+
+/// So much of what is free on the file system of a path: what dnf and git may write. What builds may
+/// is said of their package, but dependencies are for others, too, and sources come before all.
+pub fn part_of_free(path: &Path, percent: u64) -> Size {
+    let part = |number| if number == u64::MAX { number } else { number / 100 * percent };
+    let free = free(path);
+    Size { bytes: part(free.bytes), inodes: part(free.inodes) }
 }
 
 /// Percent of the file system of a path that are free for ordinary users; all where nobody knows.
 pub fn percent_free(path: &Path) -> u64 {
     let Ok(data) = nix::sys::statvfs::statvfs(path) else { return 100 };
     (data.blocks_available() * 100).checked_div(data.blocks()).unwrap_or(100)
-}
-
-/// Bytes that are free for ordinary users on the file system of a path.
-pub fn free_bytes(path: &Path) -> Option<u64> {
-    let data = nix::sys::statvfs::statvfs(path).ok()?;
-    Some(data.blocks_available().saturating_mul(data.fragment_size()))
 }
 
 /// A tree that a sandbox writes to.

@@ -145,6 +145,8 @@ fn holders(locks: &str, file: &Metadata) -> Vec<u32> {
 pub struct Allowance {
     /// Bytes of all trees together.
     pub bytes: Option<u64>,
+    /// What is to be free on the store's file system.
+    pub free: Size,
     /// Seconds since a tree was last used.
     pub age: Option<u64>,
 }
@@ -163,13 +165,17 @@ pub struct Removal {
 }
 
 /// Decides what is to go: what was not used for too long, then what was not used for the longest
-/// time until the rest fits. What is in use stays, and what lies below something that stays.
-pub fn removals(entries: &[Entry], allowed: Allowance, now: u64) -> Vec<Removal> {
+/// time until the rest fits and enough is free, where `free` is so far. What is in use stays, and what
+/// lies below something that stays.
+pub fn removals(entries: &[Entry], allowed: Allowance, free: Size, now: u64) -> Vec<Removal> {
     let mut carried: BTreeMap<&str, usize> = BTreeMap::new();
     for entry in entries {
         *carried.entry(entry.on.as_deref().unwrap_or_default()).or_default() += 1;
     }
     let mut total: u64 = entries.iter().map(|entry| entry.size.bytes).sum();
+    let missing = allowed.free.bytes.saturating_sub(free.bytes);
+    let most = total.saturating_sub(missing).min(allowed.bytes.unwrap_or(u64::MAX));
+    let mut inodes = allowed.free.inodes.saturating_sub(free.inodes);
     // Whoever uses a layer uses its root as well, so that layers come before their roots.
     let mut oldest_first: Vec<&Entry> = entries.iter().collect();
     oldest_first.sort_by_key(|entry| (entry.used, entry.kind));
@@ -181,12 +187,13 @@ pub fn removals(entries: &[Entry], allowed: Allowance, now: u64) -> Vec<Removal>
             continue;
         }
         let is_old = allowed.age.is_some_and(|age| now.saturating_sub(entry.used) > age);
-        let why = match (is_old, allowed.bytes.is_some_and(|bytes| total > bytes)) {
+        let why = match (is_old, total > most || inodes > 0) {
             (true, _) => "not used for too long",
             (false, true) => "to make room",
             (false, false) => break,
         };
         total = total.saturating_sub(entry.size.bytes);
+        inodes = inodes.saturating_sub(entry.size.inodes);
         if let Some(count) = entry.on.as_deref().and_then(|on| carried.get_mut(on)) {
             *count -= 1;
         }
@@ -263,8 +270,13 @@ mod tests {
     }
 
     fn keys(entries: &[Entry], bytes: Option<u64>, age: Option<u64>) -> Vec<String> {
-        let allowed = Allowance { bytes: bytes.map(|bytes| bytes << 20), age };
-        removals(entries, allowed, 1000).into_iter().map(|removal| removal.key).collect()
+        of(entries, Allowance { bytes: bytes.map(|bytes| bytes << 20), free: Size::default(), age })
+    }
+
+    /// What goes where 100 MiB and 10 inodes are free.
+    fn of(entries: &[Entry], allowed: Allowance) -> Vec<String> {
+        let removals = removals(entries, allowed, Size { bytes: 100 << 20, inodes: 10 }, 1000);
+        removals.into_iter().map(|removal| removal.key).collect()
     }
 
     fn store() -> Vec<Entry> {
@@ -290,6 +302,22 @@ mod tests {
         assert_eq!(keys(&store(), Some(925), None), ["l1"]);
         assert_eq!(keys(&store(), Some(500), None), ["l1", "r2"]);
         assert_eq!(keys(&store(), Some(0), None), ["l1", "r2", "l2", "r1"]);
+    }
+
+    #[test]
+    fn enough_becomes_free() {
+        let keys = |free: u64, inodes, bytes: Option<u64>| {
+            let free = Size { bytes: free << 20, inodes };
+            of(&store(), Allowance { bytes: bytes.map(|bytes| bytes << 20), free, age: None })
+        };
+        assert_eq!(keys(100, 10, None), Vec::<String>::new());
+        assert_eq!(keys(110, 0, None), ["l1"]);
+        assert_eq!(keys(111, 0, None), ["l1", "r2"]);
+        assert_eq!(keys(0, 12, None), ["l1", "r2"]);
+        // Whichever wants most.
+        assert_eq!(keys(110, 0, Some(500)), ["l1", "r2"]);
+        assert_eq!(keys(611, 12, Some(925)), ["l1", "r2", "l2"]);
+        assert_eq!(keys(9999, 0, None), ["l1", "r2", "l2", "r1"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::disk::Size;
 use super::inventory::Allowance;
 use super::store::{Store, StoreError, attempt};
 use crate::resources::{Amount, AmountError, Unit};
@@ -23,6 +24,8 @@ const TIDIED: &str = "tidied";
 enum What {
     /// Bytes of all trees.
     MaxSize,
+    /// Bytes that are free.
+    MinFree,
     /// Seconds since a tree was used.
     MaxAge,
     /// Seconds between two looks.
@@ -95,7 +98,8 @@ impl KeepPolicy {
             .map_err(|source| KeepError::Syntax { path: path.to_owned(), source: Box::new(source) })
     }
 
-    /// What trees may be and how old, where the store's file system has `whole` bytes.
+    /// What trees may be and how old, and what they leave, where the store's file system has `whole`
+    /// bytes.
     ///
     /// # Errors
     ///
@@ -103,6 +107,10 @@ impl KeepPolicy {
     pub fn allowance(&self, whole: u64) -> Result<Allowance, KeepError> {
         Ok(Allowance {
             bytes: self.number(What::MaxSize, Unit::Bytes, Some(whole as f64))?,
+            free: Size {
+                bytes: self.number(What::MinFree, Unit::Bytes, Some(whole as f64))?.unwrap_or(0),
+                inodes: 0,
+            },
             age: self.number(What::MaxAge, Unit::Seconds, None)?,
         })
     }
@@ -178,11 +186,13 @@ mod tests {
         let month = Some(30 * 86_400);
         let allowed = |policy: &KeepPolicy| policy.allowance(1000).unwrap();
         let own = KeepPolicy::load(Path::new("/nonexistent")).unwrap();
-        assert_eq!(allowed(&own), Allowance { bytes: Some(500), age: month });
+        let free = Size { bytes: 1 << 30, inodes: 0 };
+        let built_in = Allowance { bytes: Some(500), free, age: month };
+        assert_eq!(allowed(&own), built_in);
         let host = policy("[max_size]\nwhy = \"w\"\namount = \"2K\"\n").unwrap();
-        assert_eq!(allowed(&host), Allowance { bytes: Some(2048), age: month });
+        assert_eq!(allowed(&host), Allowance { bytes: Some(2048), ..built_in });
         let host = policy("[max_age]\nwhy = \"w\"\namount = \"none\"\n").unwrap();
-        assert_eq!(allowed(&host), Allowance { bytes: Some(500), age: None });
+        assert_eq!(allowed(&host), Allowance { age: None, ..built_in });
         for bad in ["[max]\nwhy = \"\"\namount = \"1\"", "[max_age]\namount = \"1\"", "max_age = 1"]
         {
             assert!(policy(bad).is_err(), "{bad}");

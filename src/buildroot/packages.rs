@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use sandbox::SandboxSpec;
 use sandbox::spec::{Network, Root};
 
-use super::disk::{self, Written, free_bytes};
+use super::disk::{self, Written};
 use super::sandboxes::PackageManagerInputs;
 use super::store::{Lock, LockKind, Store};
 use super::tools::Tools;
@@ -177,7 +177,7 @@ fn written(env: &Env<'_>, request: &Request<'_>) -> Vec<Written> {
 
 /// Whether hardly anything is free where the store is.
 fn is_full(store: &Store) -> bool {
-    free_bytes(store.path()).is_some_and(|free| free < FULL)
+    disk::free(store.path()).bytes < FULL
 }
 
 /// The package cache belongs to one package manager at a time. dnf's own locks hold the numbers of

@@ -10,12 +10,15 @@ use super::args::{
 use super::error::CliError;
 use super::output::{bytes, note, print};
 use super::setup::{Setup, StoreUse, maintenance_context, own_program, store_error, store_of};
+use crate::buildroot::disk::{self, Size};
 use crate::buildroot::integrity::{self, Integrity};
 use crate::buildroot::inventory::{self, Allowance, Entry, Kind};
 use crate::buildroot::keep::{self, KeepPolicy};
 use crate::buildroot::layers::{self, Want};
 use crate::buildroot::remove::{self, Removed};
+use crate::buildroot::scratch::Tools;
 use crate::buildroot::{revisions, route};
+use crate::fetch;
 use crate::source::SourcePackage;
 use crate::verdict::status;
 
@@ -161,20 +164,31 @@ fn explain(args: &BuildrootExplain) -> Result<u8, CliError> {
 fn gc(args: &BuildrootGc) -> Result<u8, CliError> {
     let host = HostFacts::probe();
     let store = store_of(&args.store, None, &host, StoreUse::Make)?;
-    let allowed = match (args.max_size, args.max_age) {
-        (None, None) => KeepPolicy::load(&args.policy)
+    let given = [args.max_size, args.min_free, args.min_free_inodes, args.max_age];
+    let allowed = match given {
+        [None, None, None, None] => KeepPolicy::load(&args.policy)
             .and_then(|policy| policy.allowance(keep::file_system_bytes(&store)))
             .map_err(|error| CliError::new(status::CONFIG, error, None))?,
-        (bytes, age) => Allowance { bytes, age },
+        [bytes, free, inodes, age] => {
+            let free = Size { bytes: free.unwrap_or(0), inodes: inodes.unwrap_or(0) };
+            Allowance { bytes, free, age }
+        }
     };
     let context = maintenance_context(host);
     let program = own_program()?;
+    let mut worst = 0;
     if !args.dry_run {
         remove::sweep(&context, &program, &store);
+        let own = store.path().join(fetch::MIRRORS_OF_STORE);
+        let tools = Tools { context: &context, program: &program, store: &store };
+        for problem in fetch::tidy_mirrors(args.git_cache.as_ref().unwrap_or(&own), tools) {
+            note(problem);
+            worst = status::ROOT;
+        }
     }
     let mut freed = 0;
-    let mut worst = 0;
-    for removal in inventory::removals(&inventory::list(&store), allowed, now()) {
+    let free = disk::free(store.path());
+    for removal in inventory::removals(&inventory::list(&store), allowed, free, now()) {
         let (what, size) = (kind(removal.kind), bytes(removal.bytes));
         let line = format!("{what} {} ({size}): {}", removal.key, removal.why);
         if args.dry_run {

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub use checks::examine;
 
-use crate::buildroot::disk::free_bytes;
+use crate::buildroot::disk;
 use crate::causes::with_causes;
 use crate::helper::program;
 
@@ -104,7 +104,7 @@ impl Facts {
                 (path, version)
             }),
             has_git: program(Path::new("/usr/bin/git")).is_some(),
-            disk: (there.to_owned(), free_bytes(there)),
+            disk: (there.to_owned(), Some(disk::free(there).bytes).filter(|free| *free < u64::MAX)),
             has_shared_memory: nix::sys::statfs::statfs("/dev/shm")
                 .is_ok_and(|data| data.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC),
             emulated: emulated(Path::new("/proc/sys/fs/binfmt_misc")),

@@ -84,6 +84,12 @@ pub const SOURCES_OF_STORE: &str = "sources";
 /// As above.
 pub const MIRRORS_OF_STORE: &str = "git";
 
+/// Removes mirrors of repositories that nobody has used for long, or that are in the way where the
+/// disk is short of room. Says why some that should be gone are not.
+pub fn tidy_mirrors(mirrors: &Path, tools: Tools<'_>) -> Vec<String> {
+    git::prune(mirrors, tools, git::KEPT)
+}
+
 /// Removes what is kept of sources and repositories in a store and is not in use. Says whether
 /// there was something, and why some of it is still there.
 pub fn forget(tools: Tools<'_>) -> (bool, Vec<String>) {

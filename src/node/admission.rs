@@ -45,28 +45,46 @@ impl Needs {
     }
 }
 
+/// Why no task is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// For people.
+    pub why: String,
+    /// Whether it is that a disk has too few bytes or inodes left.
+    pub is_disk: bool,
+}
+
+impl Refusal {
+    /// A reason that has nothing to do with disks.
+    pub fn other(why: String) -> Refusal {
+        Refusal { why, is_disk: false }
+    }
+}
+
 /// Why no task is taken; nothing if one can be.
-pub fn refusal(room: &HostRoom, needs: &Needs) -> Option<String> {
+pub fn refusal(room: &HostRoom, needs: &Needs) -> Option<Refusal> {
+    let disk = |why| Some(Refusal { why, is_disk: true });
     for (place, bytes, inodes) in &room.disks {
         if *bytes < needs.disk {
             let [free, wanted] = [*bytes, needs.disk].map(crate::run::bill::size);
-            return Some(format!("{place} has {free} free, and free_disk is {wanted}"));
+            return disk(format!("{place} has {free} free, and free_disk is {wanted}"));
         }
         if let Some(inodes) = inodes.filter(|inodes| *inodes < needs.inodes) {
             let wanted = needs.inodes;
-            return Some(format!("{place} has {inodes} inodes free, and free_inodes is {wanted}"));
+            return disk(format!("{place} has {inodes} inodes free, and free_inodes is {wanted}"));
         }
     }
     if room.memory > 0 && room.memory < needs.memory {
         let [free, wanted] = [room.memory, needs.memory].map(crate::run::bill::size);
-        return Some(format!("{free} of memory are free, and a build begins with {wanted}"));
+        let why = format!("{free} of memory are free, and a build begins with {wanted}");
+        return Some(Refusal::other(why));
     }
     let most = needs.max_load * f64::from(room.cpus.max(1));
     if room.load > most {
-        return Some(format!(
+        return Some(Refusal::other(format!(
             "the load is {:.1}, and max_load is {} for each of {} processors",
             room.load, needs.max_load, room.cpus
-        ));
+        )));
     }
     None
 }
@@ -128,7 +146,9 @@ mod tests {
         let told = |change: fn(&mut HostRoom)| {
             let mut room = room();
             change(&mut room);
-            refusal(&room, &NEEDS).unwrap()
+            let refusal = refusal(&room, &NEEDS).unwrap();
+            assert_eq!(refusal.is_disk, refusal.why.starts_with("/srv"));
+            refusal.why
         };
         assert_eq!(
             told(|room| room.disks[0].1 = 1 << 30),

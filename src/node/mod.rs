@@ -26,6 +26,7 @@ mod metrics;
 mod outbox;
 mod poll;
 mod report;
+mod room;
 mod sentry;
 mod service;
 pub mod settings;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::admission::{HostRoom, Needs, refusal};
+use super::admission::{HostRoom, Needs, Refusal, refusal};
 use super::exclusions::Exclusions;
+use super::room::Room;
 use super::tell::{Condition, Level, tell};
 use super::{Current, Node, Stop};
 use crate::causes::with_causes;
@@ -25,6 +26,7 @@ pub(super) async fn run(node: &Arc<Node>) {
     let mut exclusions = Exclusions::default();
     let (mut paused, mut stale) = (Condition::default(), Condition::default());
     let mut server = Condition::default();
+    let mut room = Room::default();
     let mut failures = 0;
     while node.stopping() == Stop::No {
         let mut stop = node.stop.subscribe();
@@ -34,7 +36,10 @@ pub(super) async fn run(node: &Arc<Node>) {
         };
         let Ok(slot) = slot else { return };
         let current = node.current();
-        let mut reason = pause(node, &current);
+        let refusal = pause(node, &current);
+        let is_disk = refusal.as_ref().is_some_and(|refusal| refusal.is_disk);
+        room.is_wanted(is_disk, &node.program, &current.config.own);
+        let mut reason = refusal.map(|refusal| refusal.why);
         let mut excluded = Vec::new();
         if reason.is_none() {
             match exclusions.get(&current).await {
@@ -109,15 +114,17 @@ pub(super) async fn run(node: &Arc<Node>) {
 }
 
 /// Why none may be taken now.
-fn pause(node: &Node, current: &Current) -> Option<String> {
+fn pause(node: &Node, current: &Current) -> Option<Refusal> {
     let config = &current.config;
     if config.maintenance_mode_file.exists() {
-        return Some(format!("{} exists", config.maintenance_mode_file.display()));
+        let why = format!("{} exists", config.maintenance_mode_file.display());
+        return Some(Refusal::other(why));
     }
     let waiting = node.tasks().len();
     let most = WAITING.saturating_mul(super::slots_of(config));
     if waiting >= most {
-        return Some(format!("{waiting} tasks wait to be uploaded and reported"));
+        let why = format!("{waiting} tasks wait to be uploaded and reported");
+        return Some(Refusal::other(why));
     }
     let places: [&Path; 2] = [&config.own.outbox, &config.own.store];
     refusal(&HostRoom::probe(&places), &Needs::new(&config.own, current.memory_limit))

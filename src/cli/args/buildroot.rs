@@ -48,12 +48,21 @@ pub(in crate::cli) struct BuildrootGc {
     /// Keep at most so many bytes, or with K, M, G, T.
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(in crate::cli) max_size: Option<u64>,
+    /// Remove until so many bytes are free on the store's file system.
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(in crate::cli) min_free: Option<u64>,
+    /// Remove until so many inodes are free there.
+    #[arg(long, value_name = "NUMBER")]
+    pub(in crate::cli) min_free_inodes: Option<u64>,
     /// Remove what was not used for this time: seconds, or with m, h, d.
     #[arg(long, value_name = "TIME", value_parser = size::parse_age)]
     pub(in crate::cli) max_age: Option<u64>,
-    /// The policy where neither is given.
+    /// The policy where none of these is given.
     #[arg(long, value_name = "FILE", default_value = HOST_POLICY)]
     pub(in crate::cli) policy: PathBuf,
+    /// Mirrors of repositories, of which those go that nobody uses; by default those in the store.
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) git_cache: Option<PathBuf>,
     /// Say what would be removed.
     #[arg(short = 'n', long)]
     pub(in crate::cli) dry_run: bool,

@@ -127,7 +127,7 @@ pub fn prune(cache: &Path, tools: Tools<'_>, kept: Duration) -> Vec<String> {
     mirrors.sort();
     let mut problems = Vec::new();
     for (used, path) in mirrors {
-        let free = (disk::percent_free(cache), disk::free_bytes(cache).unwrap_or(u64::MAX));
+        let free = (disk::percent_free(cache), disk::free(cache).bytes);
         if !goes(used.elapsed().unwrap_or_default(), kept, free) {
             break;
         }

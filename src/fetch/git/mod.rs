@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use commands::{MIRROR, PLACE};
 use mirror::Mirror;
-pub(super) use mirror::prune;
+pub(super) use mirror::{KEPT, prune};
 use reach::{Reached, reach};
 pub use remote::{Remote, package_of};
 pub(super) use run::LONGEST_MS;
@@ -99,7 +99,7 @@ impl<'a> Fetching<'a> {
             return Err(unusable(self.stage, "the ref is no name that git accepts".to_owned()));
         }
         if let Some(mirrors) = self.mirrors {
-            for problem in prune(mirrors, self.tools, mirror::KEPT) {
+            for problem in prune(mirrors, self.tools, KEPT) {
                 self.stage.note(&problem);
             }
         }

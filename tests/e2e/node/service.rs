@@ -31,9 +31,12 @@ fn while_there_is_a_reason_no_task_is_taken() {
     assert!(told.contains("graceful_stop exists"), "{told}");
     // More than there is, then enough again, without a new start.
     node.configure("  infrastructure_retries: 0\n", 1);
+    // What others have stays: the store is this test's own.
     let text = fs::read_to_string(node.config()).unwrap();
+    let [shared, own] = [node.store(), &node.case.store].map(|path| path.display().to_string());
+    let text = text.replace(&shared, &own);
     let full = text.replace("free_disk: 100M", "free_disk: 900T");
-    fs::write(node.config(), full).unwrap();
+    fs::write(node.config(), &full).unwrap();
     fs::remove_file(node.maintenance()).unwrap();
     running.signal(Signal::SIGHUP);
     wait_for("the reason", &node, || node.log().contains("and free_disk is").then_some(()));
@@ -46,7 +49,14 @@ fn while_there_is_a_reason_no_task_is_taken() {
     assert_eq!(node.report(1)["status"], "done");
     let lines = |text: &str| node.log().lines().filter(|line| line.contains(text)).count();
     assert_eq!(lines("and free_disk is"), 1, "{}", node.log());
+    // What the build has left goes when room is wanted.
+    let list = || node.case.run(&["buildroot", "list", "--json"]).stdout;
+    assert!(list().contains("\"key\""), "{}", list());
+    fs::write(node.config(), full).unwrap();
+    running.signal(Signal::SIGHUP);
+    wait_for("room", &node, || (!list().contains("\"key\"")).then_some(()));
     running.finish();
+    assert!(node.log().contains("what earlier builds have left goes"), "{}", node.log());
 }
 
 /// What an address answers: the head, and the body.
