@@ -260,6 +260,11 @@ fn the_speed_of_the_disk_is_limited() {
     let seconds = || case.outcome("result")["stages"][3]["seconds"].as_f64().unwrap();
     build(&case, &spec(&case, copies), &[]).succeeds();
     let unlimited = seconds();
+    // On a host for several builds there is a limit by default. Where it cannot be, that is told.
+    build(&case, &spec(&case, copies), &["--slots", "2"]).succeeds();
+    let cgroup = case.outcome("result")["stages"][3]["isolation"]["cgroup"].clone();
+    let is_told = |how: &str, what| cgroup[how].as_str().is_some_and(|text| text.contains(what));
+    assert!(cgroup == "full" || is_told("partial", "io write") || is_told("off", ""), "{cgroup}");
     let run = build(&case, &spec(&case, copies), &["--io-write", "1M"]);
     if run.stderr.contains("the disk of the builds is not known") {
         return skip_here("what is below the tests' directory is no disk");
