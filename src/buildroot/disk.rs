@@ -54,7 +54,7 @@ impl Size {
     }
 
     /// What is left of it without another.
-    fn less(&self, other: &Size) -> Size {
+    pub(crate) fn less(&self, other: &Size) -> Size {
         Size {
             bytes: self.bytes.saturating_sub(other.bytes),
             inodes: self.inodes.saturating_sub(other.inodes),
@@ -62,7 +62,7 @@ impl Size {
     }
 
     /// It and another together.
-    fn and(&self, other: &Size) -> Size {
+    pub(crate) fn and(&self, other: &Size) -> Size {
         Size {
             bytes: self.bytes.saturating_add(other.bytes),
             inodes: self.inodes.saturating_add(other.inodes),

@@ -151,6 +151,19 @@ pub struct Allowance {
     pub age: Option<u64>,
 }
 
+impl Allowance {
+    /// What is to become free where so much is: where less is than there is to be, half as much
+    /// more than that, so that it does not lack at once again; nothing otherwise.
+    pub fn wanted(&self, free: Size) -> Size {
+        let more =
+            |least: u64, free| if free < least { least.saturating_add(least / 2) } else { 0 };
+        Size {
+            bytes: more(self.free.bytes, free.bytes),
+            inodes: more(self.free.inodes, free.inodes),
+        }
+    }
+}
+
 /// A tree that is to go, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Removal {
@@ -165,8 +178,8 @@ pub struct Removal {
 }
 
 /// Decides what is to go: what was not used for too long, then what was not used for the longest
-/// time until the rest fits and enough is free, where `free` is so far. What is in use stays, and what
-/// lies below something that stays.
+/// time until the rest fits and `allowed.free` is free, where `free` is so far. What is in use stays,
+/// and what lies below something that stays.
 pub fn removals(entries: &[Entry], allowed: Allowance, free: Size, now: u64) -> Vec<Removal> {
     let mut carried: BTreeMap<&str, usize> = BTreeMap::new();
     for entry in entries {
@@ -302,6 +315,18 @@ mod tests {
         assert_eq!(keys(&store(), Some(925), None), ["l1"]);
         assert_eq!(keys(&store(), Some(500), None), ["l1", "r2"]);
         assert_eq!(keys(&store(), Some(0), None), ["l1", "r2", "l2", "r1"]);
+    }
+
+    #[test]
+    fn room_is_made_for_a_while() {
+        let free = Size { bytes: 100, inodes: 10 };
+        let wanted = |bytes, inodes| {
+            Allowance { free: Size { bytes, inodes }, ..Allowance::default() }.wanted(free)
+        };
+        assert_eq!(wanted(100, 10), Size::default());
+        assert_eq!(wanted(102, 10), Size { bytes: 153, inodes: 0 });
+        assert_eq!(wanted(0, 12), Size { bytes: 0, inodes: 18 });
+        assert_eq!(wanted(u64::MAX, 0).bytes, u64::MAX);
     }
 
     #[test]

@@ -165,7 +165,7 @@ fn gc(args: &BuildrootGc) -> Result<u8, CliError> {
     let host = HostFacts::probe();
     let store = store_of(&args.store, None, &host, StoreUse::Make)?;
     let given = [args.max_size, args.min_free, args.min_free_inodes, args.max_age];
-    let allowed = match given {
+    let least = match given {
         [None, None, None, None] => KeepPolicy::load(&args.policy)
             .and_then(|policy| policy.allowance(keep::file_system_bytes(&store)))
             .map_err(|error| CliError::new(status::CONFIG, error, None))?,
@@ -177,11 +177,12 @@ fn gc(args: &BuildrootGc) -> Result<u8, CliError> {
     let context = maintenance_context(host);
     let program = own_program()?;
     let mut worst = 0;
+    let allowed = Allowance { free: least.wanted(disk::free(store.path())), ..least };
     if !args.dry_run {
         remove::sweep(&context, &program, &store);
-        let own = store.path().join(fetch::MIRRORS_OF_STORE);
         let tools = Tools { context: &context, program: &program, store: &store };
-        for problem in fetch::tidy_mirrors(args.git_cache.as_ref().unwrap_or(&own), tools) {
+        let kept = (args.source_cache.as_deref(), args.git_cache.as_deref());
+        for problem in fetch::make_room(kept, &least, tools) {
             note(problem);
             worst = status::ROOT;
         }

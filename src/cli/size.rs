@@ -3,6 +3,14 @@
 /// Bytes: a number, optionally with K, M, G or T (powers of 1024), optionally followed by `B` or
 /// `iB`.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
+    let bytes = parse_or_zero(text)?;
+    if bytes > 0 { Ok(bytes) } else { Err(OUT_OF_RANGE.to_owned()) }
+}
+
+const OUT_OF_RANGE: &str = "the size must be between 1 byte and 16 EiB";
+
+/// The same, where nothing is a size as well.
+pub(super) fn parse_or_zero(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let shift = match unit.trim_end_matches("iB").trim_end_matches('B') {
@@ -14,10 +22,7 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
         _ => return Err(format!("{unit:?} is no unit; use K, M, G or T")),
     };
     let number: u64 = number.parse().map_err(|_| "a number is expected, like 512M".to_owned())?;
-    number
-        .checked_mul(1 << shift)
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| "the size must be between 1 byte and 16 EiB".to_owned())
+    number.checked_mul(1 << shift).ok_or_else(|| OUT_OF_RANGE.to_owned())
 }
 
 /// A positive number of processors.

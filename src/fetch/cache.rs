@@ -6,8 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::sums::Sum;
-use crate::buildroot::{disk, store};
+use super::sums::{Sum, SumKind};
+use crate::buildroot::disk::{self, Size};
+use crate::buildroot::store;
 
 /// Bytes that are kept; what was not used for the longest time goes first.
 const MOST: u64 = 50 << 30;
@@ -85,24 +86,58 @@ impl SourceCache {
 
     /// Removes what was not used for the longest time until no more than this is left.
     fn prune(&self, most: u64) -> io::Result<()> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            // Others remove, too.
-            let Ok(metadata) = entry.metadata() else { continue };
-            files.push((metadata.modified()?, metadata.len(), entry.path()));
-        }
-        files.sort();
-        let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
-        for (_, bytes, path) in files {
-            if total <= most {
-                break;
-            }
-            let _ = fs::remove_file(path);
-            total -= bytes;
-        }
-        Ok(())
+        let total = list(&self.path)?.iter().map(|(_, bytes, _)| bytes).sum::<u64>();
+        make_room(&self.path, Size { bytes: total.saturating_sub(most), inodes: 0 })
     }
+}
+
+/// Whether a file of a cache is a source, or half of one: what else is in a directory is not ours to
+/// remove.
+fn is_source(name: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match (name.split_once('-'), name.strip_prefix('.').and_then(|name| name.split_once('.'))) {
+        (Some((kind, hex)), _) => SumKind::ALL.iter().any(|k| k.name() == kind) && digits(hex),
+        (_, Some((pid, random))) => digits(pid) && digits(random),
+        _ => false,
+    }
+}
+
+/// What is in a cache: when it was used, how large it is, where; what was not used for the longest
+/// time first.
+fn list(cache: &Path) -> io::Result<Vec<(SystemTime, u64, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(cache)? {
+        let entry = entry?;
+        // Others remove, too.
+        let Ok(metadata) = entry.metadata() else { continue };
+        if !entry.file_name().to_str().is_some_and(is_source) {
+            continue;
+        }
+        files.push((metadata.modified()?, metadata.len(), entry.path()));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Removes from a cache what was not used for the longest time, until so much is gone. One that is
+/// not there has nothing.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub fn make_room(cache: &Path, missing: Size) -> io::Result<()> {
+    let mut gone = Size::default();
+    if !missing.exceeds(&gone) || !cache.exists() {
+        return Ok(());
+    }
+    for (_, bytes, path) in list(cache)? {
+        if !missing.exceeds(&gone) {
+            break;
+        }
+        let _ = fs::remove_file(path);
+        gone = gone.and(&Size { bytes, inodes: 1 });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -145,14 +180,22 @@ mod tests {
     fn the_oldest_goes_first() {
         let dir = tempfile::tempdir().unwrap();
         let cache = SourceCache::open(dir.path()).unwrap();
-        for (name, age) in [("a", 10), ("b", 30), ("c", 20)] {
+        let names = ["md5-a", "sha256-b", ".123.456", "notes", "etc-b", ".bashrc"];
+        for (name, age) in names.into_iter().zip([10, 30, 20, 40, 50, 60]) {
             let file = File::create(dir.path().join(name)).unwrap();
             file.set_len(100).unwrap();
             let then = SystemTime::now() - std::time::Duration::from_secs(age);
             file.set_modified(then).unwrap();
         }
+        let left = || names.map(|name| dir.path().join(name).exists());
         cache.prune(250).unwrap();
-        let left = |name: &str| dir.path().join(name).exists();
-        assert_eq!([left("a"), left("b"), left("c")], [true, false, true]);
+        assert_eq!(left(), [true, false, true, true, true, true]);
+        make_room(dir.path(), Size::default()).unwrap();
+        assert_eq!(left(), [true, false, true, true, true, true]);
+        make_room(dir.path(), Size { bytes: 1, inodes: 1 }).unwrap();
+        assert_eq!(left(), [true, false, false, true, true, true]);
+        make_room(dir.path(), Size { bytes: 0, inodes: 9 }).unwrap();
+        assert_eq!(left(), [false, false, false, true, true, true]);
+        make_room(&dir.path().join("none"), Size::MAX).unwrap();
     }
 }

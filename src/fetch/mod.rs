@@ -34,6 +34,7 @@ pub use missing::{Provision, provide};
 pub use sums::{Sum, SumKind};
 
 use crate::buildroot::scratch::Tools;
+use crate::buildroot::{disk, inventory};
 use crate::retry::Trouble;
 use crate::run::{Runner, StageRun};
 use crate::source::Source;
@@ -84,10 +85,26 @@ pub const SOURCES_OF_STORE: &str = "sources";
 /// As above.
 pub const MIRRORS_OF_STORE: &str = "git";
 
-/// Removes mirrors of repositories that nobody has used for long, or that are in the way where the
-/// disk is short of room. Says why some that should be gone are not.
-pub fn tidy_mirrors(mirrors: &Path, tools: Tools<'_>) -> Vec<String> {
-    git::prune(mirrors, tools, git::KEPT)
+/// Removes sources and mirrors where there is less room than there is to be, the sources first, and
+/// what was not used for longest before others. Says why some could not be removed.
+pub fn make_room(
+    (sources, mirrors): (Option<&Path>, Option<&Path>),
+    least: &inventory::Allowance,
+    tools: Tools<'_>,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Some(sources) = sources {
+        let free = disk::free(sources);
+        if let Err(error) = cache::make_room(sources, least.wanted(free).less(&free)) {
+            problems.push(format!("cannot remove what is in {}: {error}", sources.display()));
+        }
+    }
+    if let Some(mirrors) = mirrors {
+        let wanted = least.wanted(disk::free(mirrors));
+        let is_short = || wanted.exceeds(&disk::free(mirrors));
+        problems.extend(git::prune(mirrors, tools, git::KEPT, &is_short));
+    }
+    problems
 }
 
 /// Removes what is kept of sources and repositories in a store and is not in use. Says whether
@@ -96,7 +113,7 @@ pub fn forget(tools: Tools<'_>) -> (bool, Vec<String>) {
     let [sources, mirrors] =
         [SOURCES_OF_STORE, MIRRORS_OF_STORE].map(|name| tools.store.path().join(name));
     let any = sources.exists() || mirrors.exists();
-    let mut problems = git::prune(&mirrors, tools, Duration::ZERO);
+    let mut problems = git::prune(&mirrors, tools, Duration::ZERO, &|| false);
     // As long as there are mirrors in it, it stays.
     let _ = std::fs::remove_dir(&mirrors);
     match std::fs::remove_dir_all(&sources) {

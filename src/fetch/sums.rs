@@ -18,6 +18,9 @@ pub enum SumKind {
 }
 
 impl SumKind {
+    /// All of them.
+    pub const ALL: [SumKind; 4] = [SumKind::Md5, SumKind::Sha1, SumKind::Sha256, SumKind::Sha512];
+
     /// The name, lower-case.
     pub fn name(self) -> &'static str {
         match self {

@@ -37,8 +37,9 @@ pub(super) async fn run(node: &Arc<Node>) {
         let Ok(slot) = slot else { return };
         let current = node.current();
         let refusal = pause(node, &current);
-        let is_disk = refusal.as_ref().is_some_and(|refusal| refusal.is_disk);
-        room.is_wanted(is_disk, &node.program, &current.config.own);
+        if refusal.as_ref().is_some_and(|refusal| refusal.is_disk) {
+            room.make(&node.program, &current.config.own);
+        }
         let mut reason = refusal.map(|refusal| refusal.why);
         let mut excluded = Vec::new();
         if reason.is_none() {

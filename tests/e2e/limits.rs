@@ -261,6 +261,8 @@ fn the_speed_of_the_disk_is_limited() {
     build(&case, &spec(&case, copies), &[]).succeeds();
     let unlimited = seconds();
     // On a host for several builds there is a limit by default. Where it cannot be, that is told.
+    let shown = program(&case, &["limits", "show", "--slots", "2"]);
+    assert!(shown.contains("\nio_write     400 MiB/s"), "{shown}");
     build(&case, &spec(&case, copies), &["--slots", "2"]).succeeds();
     let cgroup = case.outcome("result")["stages"][3]["isolation"]["cgroup"].clone();
     let is_told = |how: &str, what| cgroup[how].as_str().is_some_and(|text| text.contains(what));

@@ -225,7 +225,7 @@ impl Cgroup {
         for write in &plan.writes {
             let path = cgroup.groups[write.parent].join(write.file);
             let result = fs::write(&path, &write.value);
-            let missing = result.as_ref().is_err_and(is_missing);
+            let missing = result.as_ref().is_err_and(|error| is_missing(error, &path));
             match write.if_missing {
                 IfMissing::Report(limit) if missing => cgroup.unenforced.push(limit.to_owned()),
                 IfMissing::Ignore if missing => {}
@@ -333,9 +333,10 @@ impl Drop for Cgroup {
     }
 }
 
-/// Whether a control file said that there is no such file, or no such limit of that disk.
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP))
+/// Whether a control file is not there, or said that it has no such limit of that disk. Asked to make
+/// it, the kernel refuses a file that is not there with EACCES or EPERM.
+fn is_missing(error: &io::Error, path: &Path) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EOPNOTSUPP)) || !path.exists()
 }
 
 /// A limit on processes, for the control file: pid 1 of the sandbox is ours and comes on top.

@@ -48,10 +48,10 @@ pub(in crate::cli) struct BuildrootGc {
     /// Keep at most so many bytes, or with K, M, G, T.
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(in crate::cli) max_size: Option<u64>,
-    /// Remove until so many bytes are free on the store's file system.
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    /// Where less is free on the store's file system, remove until half as much more is.
+    #[arg(long, value_name = "SIZE", value_parser = size::parse_or_zero)]
     pub(in crate::cli) min_free: Option<u64>,
-    /// Remove until so many inodes are free there.
+    /// The same for inodes.
     #[arg(long, value_name = "NUMBER")]
     pub(in crate::cli) min_free_inodes: Option<u64>,
     /// Remove what was not used for this time: seconds, or with m, h, d.
@@ -60,8 +60,11 @@ pub(in crate::cli) struct BuildrootGc {
     /// The policy where none of these is given.
     #[arg(long, value_name = "FILE", default_value = HOST_POLICY)]
     pub(in crate::cli) policy: PathBuf,
-    /// Mirrors of repositories, of which those go that nobody uses; by default those in the store.
-    #[arg(long, value_name = "DIR")]
+    /// Sources that may go for that, before buildroots do.
+    #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
+    pub(in crate::cli) source_cache: Option<PathBuf>,
+    /// Mirrors of repositories that may go for that, if nobody has used them for six hours.
+    #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
     pub(in crate::cli) git_cache: Option<PathBuf>,
     /// Say what would be removed.
     #[arg(short = 'n', long)]

@@ -58,7 +58,8 @@ pub(in crate::cli) struct ResourceArgs {
     /// Classes of this host, over those of the program.
     #[arg(long, value_name = "FILE", default_value = HOST_POLICY)]
     pub(in crate::cli) resources: PathBuf,
-    /// Number of builds at a time on this host, by which shares of it are divided.
+    /// Number of builds at a time on this host, by which shares of it are divided. With more than one,
+    /// `shared` limits of classes count.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(in crate::cli) slots: u32,
 }

@@ -94,6 +94,12 @@ pub fn place() -> String {
     format!("{MIRROR}/{BARE}")
 }
 
+/// Whether this is the lock of a mirror: what else is in a directory is not ours to remove.
+fn is_lock(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".lock"));
+    name.is_some_and(|name| name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// What git has left unfinished in a mirror, below its directory. What cannot be read has nothing.
 pub fn unfinished(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -108,27 +114,35 @@ pub fn unfinished(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whether a mirror goes that was used so long ago, if that much is free (percent and bytes).
-fn goes(unused: Duration, kept: Duration, free: (u64, u64)) -> bool {
-    let is_short = free.0 < LEAST_FREE.0 && free.1 < LEAST_FREE.1;
-    unused >= kept || is_short && unused >= IN_USE
+/// Whether mirrors are in the way.
+pub fn is_short(cache: &Path) -> bool {
+    disk::percent_free(cache) < LEAST_FREE.0 && disk::free(cache).bytes < LEAST_FREE.1
 }
 
-/// Removes mirrors that nobody has used for so long, and as long as there is little room, those
-/// that nobody has used for the longest time. Those in use stay; why others did is told.
-pub fn prune(cache: &Path, tools: Tools<'_>, kept: Duration) -> Vec<String> {
+/// Whether a mirror goes that was used so long ago.
+fn goes(unused: Duration, kept: Duration, is_short: &dyn Fn() -> bool) -> bool {
+    unused >= kept || unused >= IN_USE && is_short()
+}
+
+/// Removes mirrors that nobody has used for so long, and as long as they are in the way, those that
+/// nobody has used for the longest time. Those in use stay; why others did is told.
+pub fn prune(
+    cache: &Path,
+    tools: Tools<'_>,
+    kept: Duration,
+    is_short: &dyn Fn() -> bool,
+) -> Vec<String> {
     let Ok(entries) = fs::read_dir(cache) else { return Vec::new() };
     let used = |entry: &fs::DirEntry| entry.metadata().and_then(|metadata| metadata.modified());
     let mut mirrors: Vec<(SystemTime, PathBuf)> = entries
         .flatten()
         .map(|entry| (used(&entry).unwrap_or(SystemTime::UNIX_EPOCH), entry.path()))
-        .filter(|(_, path)| path.extension().is_some_and(|end| end == "lock"))
+        .filter(|(_, path)| is_lock(path))
         .collect();
     mirrors.sort();
     let mut problems = Vec::new();
     for (used, path) in mirrors {
-        let free = (disk::percent_free(cache), disk::free(cache).bytes);
-        if !goes(used.elapsed().unwrap_or_default(), kept, free) {
+        if !goes(used.elapsed().unwrap_or_default(), kept, is_short) {
             break;
         }
         let lock = store::lock(&path, LockKind::Exclusive, &mut store::do_not_wait);
@@ -151,12 +165,21 @@ mod tests {
 
     #[test]
     fn mirrors_go_when_they_are_old_or_in_the_way() {
-        let day = Duration::from_secs(86_400);
-        let (much, little) = ((20, u64::MAX), (19, 1 << 30));
-        assert!(goes(KEPT, KEPT, much) && goes(Duration::ZERO, Duration::ZERO, much));
-        assert!(!goes(day, KEPT, much) && goes(day, KEPT, little));
-        // A large disk has enough of it, and a borrower may still read.
-        assert!(!goes(day, KEPT, (19, 50 << 30)) && !goes(day / 24, KEPT, little));
+        let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+        let (much, little) = (|| false, || true);
+        assert!(goes(KEPT, KEPT, &much) && goes(Duration::ZERO, Duration::ZERO, &much));
+        assert!(!goes(day, KEPT, &much) && goes(day, KEPT, &little));
+        // A borrower may still read.
+        assert!(!goes(hour, KEPT, &little));
+    }
+
+    #[test]
+    fn what_is_no_mirror_stays() {
+        let name = crate::checksum::of(b"a")[..40].to_owned();
+        assert!(is_lock(Path::new(&format!("/git/{name}.lock"))));
+        for other in ["git.lock", &name, &format!("{name}0.lock"), ".lock"] {
+            assert!(!is_lock(&Path::new("/git").join(other)), "{other}");
+        }
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl<'a> Fetching<'a> {
             return Err(unusable(self.stage, "the ref is no name that git accepts".to_owned()));
         }
         if let Some(mirrors) = self.mirrors {
-            for problem in prune(mirrors, self.tools, KEPT) {
+            for problem in prune(mirrors, self.tools, KEPT, &|| mirror::is_short(mirrors)) {
                 self.stage.note(&problem);
             }
         }

@@ -55,8 +55,10 @@ fn while_there_is_a_reason_no_task_is_taken() {
     fs::write(node.config(), full).unwrap();
     running.signal(Signal::SIGHUP);
     wait_for("room", &node, || (!list().contains("\"key\"")).then_some(()));
+    // It tells that when nothing of it is left.
+    wait_for("the end of it", &node, || node.log().contains("removed root ").then_some(()));
+    assert!(!node.log().contains("making room"), "{}", node.log());
     running.finish();
-    assert!(node.log().contains("what earlier builds have left goes"), "{}", node.log());
 }
 
 /// What an address answers: the head, and the body.
