@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use crate::case::{Case, Run};
 use crate::fixture::Kind;
@@ -225,6 +226,22 @@ fn the_history_comes_through_a_mirror() {
     drop(lock);
     // Broken: made anew.
     fs::write(mirror.join("repository/HEAD"), "nonsense").unwrap();
+    assert_eq!(history("to"), (last.clone(), "2".to_owned()));
+    // Where room is wanted, it goes, but not before the day is over.
+    let caches = ["--git-cache", mirrors.to_str().unwrap(), "--source-cache", "/nonexistent"];
+    let make_room = |least| {
+        let words = [&["buildroot", "gc", "--min-free", least][..], &caches].concat();
+        case.run(&words).succeeds();
+    };
+    make_room("900T");
+    assert!(mirror.exists());
+    let used = SystemTime::now() - Duration::from_secs(7 * 3600);
+    let lock = fs::File::options().write(true).open(mirror.with_extension("lock")).unwrap();
+    lock.set_modified(used).unwrap();
+    make_room("1");
+    assert!(mirror.exists());
+    make_room("900T");
+    assert!(!mirror.exists() && mirrors.exists());
     assert_eq!(history("to"), (last, "2".to_owned()));
     // Only everything includes it.
     case.run(&["clean", "-r", &case.config()]).succeeds();
