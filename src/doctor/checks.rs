@@ -6,6 +6,8 @@ use super::{Check, Facts, State, Unlimited};
 
 /// Bytes below which a disk is too full for a buildroot and a build of some size.
 const LITTLE_DISK: u64 = 10 << 30;
+/// Bytes in which no buildroot fits.
+const NO_DISK: u64 = 100 << 20;
 /// The oldest kernel that is supported: that of Enterprise Linux 8.
 const OLDEST_KERNEL: (u32, u32) = (4, 18);
 
@@ -22,6 +24,7 @@ pub fn examine(facts: &Facts) -> Vec<Check> {
         package_managers(facts),
         rpm(facts),
         git(facts),
+        store(facts),
         disk(facts),
         disk_limit(facts),
         memory(facts),
@@ -267,17 +270,33 @@ fn disk_limit(facts: &Facts) -> Check {
     ok("disk limit", found)
 }
 
+fn store(facts: &Facts) -> Check {
+    let place = facts.disk.0.display();
+    match &facts.unwritable {
+        None => ok("store", format!("buildroots can be made in {place}")),
+        Some(why) => Check {
+            name: "store",
+            state: State::Missing,
+            found: format!("{place}: {why}"),
+            without: Some("nothing can be built".to_owned()),
+            fix: Some("choose another place: --store DIR, or ALBS_NODE_STORE=DIR".to_owned()),
+        },
+    }
+}
+
 fn disk(facts: &Facts) -> Check {
     let (path, free) = &facts.disk;
     let place = path.display();
     let Some(free) = free else { return ok("disk", format!("{place} tells no size")) };
     let check = ok("disk", format!("{} free in {place}", crate::run::bill::size(*free)));
-    if *free >= LITTLE_DISK {
-        return check;
-    }
+    let (state, without) = match *free {
+        LITTLE_DISK.. => return check,
+        NO_DISK.. => (State::Limited, "larger builds will not fit"),
+        _ => (State::Missing, "nothing can be built"),
+    };
     Check {
-        state: State::Limited,
-        without: Some("larger builds will not fit".to_owned()),
+        state,
+        without: Some(without.to_owned()),
         fix: Some("albs-node clean, or --store DIR in another place".to_owned()),
         ..check
     }
@@ -337,6 +356,7 @@ mod tests {
             rpm: Some(("/usr/bin/rpm".into(), Some("4.19.1".to_owned()))),
             has_git: true,
             disk: ("/var/lib".into(), Some(100 << 30)),
+            unwritable: None,
             has_shared_memory: true,
             emulated: vec!["aarch64".to_owned()],
             core: ("core".to_owned(), u64::MAX),
@@ -388,6 +408,7 @@ mod tests {
         facts.rpm = None;
         facts.has_git = false;
         facts.disk.1 = Some(1 << 30);
+        facts.unwritable = Some("Permission denied".to_owned());
         facts.has_shared_memory = false;
         facts.core = ("|/usr/lib/systemd/systemd-coredump %P\n".to_owned(), 0);
         let mut checks = examine(&facts);

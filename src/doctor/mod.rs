@@ -8,7 +8,7 @@ mod checks;
 use std::path::{Path, PathBuf};
 
 use sandbox::cgroup::Obtained;
-use sandbox::spec::{Limits, Mount, Namespaces, Network, Root, Stdio, User};
+use sandbox::spec::{IoLimits, Limits, Mount, Namespaces, Network, Root, Stdio, User};
 use sandbox::{Exit, HostFacts, IdMapping, Sandbox, SandboxSpec};
 use serde::Serialize;
 
@@ -64,6 +64,8 @@ pub struct Facts {
     pub has_git: bool,
     /// Where buildroots are, and the free bytes there.
     pub disk: (PathBuf, Option<u64>),
+    /// Why nothing can be written there; none if it can.
+    pub unwritable: Option<String>,
     /// Whether /dev/shm is in memory.
     pub has_shared_memory: bool,
     /// Architectures that the kernel has an emulator for.
@@ -82,12 +84,15 @@ impl Facts {
         }
         let there = store.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
         let sandbox = try_sandbox(&host, &[], &["true"], &mut |_| {}).err();
-        let overlay = match &sandbox {
-            Some((why, _)) => Some(why.clone()),
-            None => try_overlay(&host, there).err(),
+        let trial = tempfile::Builder::new().prefix(".albs-node-doctor-").tempdir_in(there);
+        let overlay = match (&sandbox, &trial) {
+            (Some((why, _)), _) => Some(why.clone()),
+            (None, Err(error)) => Some(format!("cannot try in {}: {error}", there.display())),
+            (None, Ok(trial)) => try_overlay(&host, trial.path()).err(),
         };
         Facts {
-            limits: limits(&host).err(),
+            limits: limits(&host, sandbox::cgroup::disk_below(there)).err(),
+            unwritable: trial.as_ref().err().map(ToString::to_string),
             sandbox,
             overlay,
             package_managers: ["/usr/bin/dnf", "/usr/bin/dnf-3", "/usr/bin/dnf5"]
@@ -187,20 +192,18 @@ fn version(host: &HostFacts, program: &Path) -> Option<String> {
 fn try_overlay(host: &HostFacts, place: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
     let failed = |error: std::io::Error| format!("cannot try in {}: {error}", place.display());
-    let dir = tempfile::Builder::new().prefix(".albs-node-doctor-").tempdir_in(place);
-    let dir = dir.map_err(failed)?;
     let open = std::fs::Permissions::from_mode(0o777);
-    std::fs::set_permissions(dir.path(), open.clone()).map_err(failed)?;
+    std::fs::set_permissions(place, open.clone()).map_err(failed)?;
     for name in ["lower", "upper", "work"] {
-        let path = dir.path().join(name);
+        let path = place.join(name);
         std::fs::create_dir(&path).map_err(failed)?;
         std::fs::set_permissions(&path, open.clone()).map_err(failed)?;
     }
     let mount = Mount::Overlay {
         destination: "/mnt".into(),
-        layers: vec![dir.path().join("lower")],
-        upper: dir.path().join("upper"),
-        work: dir.path().join("work"),
+        layers: vec![place.join("lower")],
+        upper: place.join("upper"),
+        work: place.join("work"),
         // Its mark would stay, of somebody who does not exist here.
         volatile: false,
     };
@@ -208,7 +211,7 @@ fn try_overlay(host: &HostFacts, place: &Path) -> Result<(), String> {
     // What the kernel has made there belongs to ids that exist inside only, and may not be looked
     // into; it is empty.
     for name in ["work", "index"] {
-        let _ = std::fs::remove_dir(dir.path().join("work").join(name));
+        let _ = std::fs::remove_dir(place.join("work").join(name));
     }
     tried
 }
@@ -224,7 +227,8 @@ pub struct Unlimited {
     pub without: &'static str,
 }
 
-fn limits(host: &HostFacts) -> Result<(), Unlimited> {
+/// `disk` is that of the store.
+fn limits(host: &HostFacts, disk: Option<String>) -> Result<(), Unlimited> {
     let wanted = Limits {
         memory_bytes: Some(sandbox::spec::Limit::required(1 << 30)),
         pids: Some(sandbox::spec::Limit::required(1000)),
@@ -232,7 +236,16 @@ fn limits(host: &HostFacts) -> Result<(), Unlimited> {
         ..Limits::default()
     };
     let plan = |limits| sandbox::cgroup::plan("doctor", limits, &host.cgroup);
-    let Err(error) = plan(&wanted) else { return Ok(()) };
+    let Err(error) = plan(&wanted) else {
+        let write_bytes = Some(sandbox::spec::Limit::required(1 << 30));
+        let io = IoLimits { disk, write_bytes, ..IoLimits::default() };
+        let without = "a build may slow others by what it writes";
+        return plan(&Limits { io, ..wanted }).map(drop).map_err(|error| Unlimited {
+            why: error.to_string(),
+            hint: error.hint(),
+            without,
+        });
+    };
     // systemd gives users memory and processes, but not always processors.
     let without = match plan(&Limits { cpus: None, ..wanted.clone() }) {
         Ok(_) => "a build may use all processors",

@@ -130,7 +130,7 @@ fn a_reader_that_goes_away_ends_no_build() {
 
 #[test]
 fn the_doctor_looks_and_leaves_nothing() {
-    for kind in [Kind::Root, Kind::Subids, Kind::NoSubids] {
+    for kind in Kind::possible(&[Kind::Root, Kind::Subids, Kind::NoSubids]) {
         let Some(case) = Case::alone(kind, "doctor") else { return };
         let run = case.run(&["doctor", "--json"]);
         run.succeeds();
@@ -144,6 +144,13 @@ fn the_doctor_looks_and_leaves_nothing() {
         assert_eq!(state("user ids"), ids, "{checks}");
         let left: Vec<_> = std::fs::read_dir(&case.store).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
+        let run = case.run(&["doctor", "--json", "--store", "/proc/nothing/here"]);
+        assert_eq!(run.status, 1, "{run:?}");
+        let checks: Value = serde_json::from_str(&run.stdout).unwrap();
+        let missing = |check: &&Value| check["state"] == "missing";
+        let names: Vec<&Value> =
+            checks.as_array().unwrap().iter().filter(missing).map(|check| &check["name"]).collect();
+        assert_eq!(names, ["store"], "{checks}");
         case.nothing_left();
     }
 }
