@@ -1,18 +1,23 @@
 //! Calls of rpmbuild, and the sandbox of the build user in general.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use sandbox::spec::Mount;
+use sandbox::spec::{Limit, Mount};
 use sandbox::{Killer, Outcome, SandboxSpec};
 
 use super::commands;
 use super::pipeline::Build;
 use super::plugins::CCACHE;
 use crate::buildroot::caches;
-use crate::buildroot::disk::{self, TooLarge, Written};
+use crate::buildroot::disk::{self, Size, TooLarge, Written};
 use crate::profile::{ProfileError, ProfileName};
 use crate::run::{Finished, Log, StageRun};
 use crate::verdict::{Failure, Said, classify_disk, classify_rpmbuild, status};
+
+/// Where less is free when rpmbuild has failed, it may have failed for that. It may also have removed
+/// what was too much.
+const LITTLE: Size = Size { bytes: 1 << 30, inodes: 10_000 };
 
 /// An rpmbuild that failed.
 struct Failed {
@@ -72,7 +77,11 @@ impl Build<'_> {
         spec.silence_ms = self.request.silence_ms();
         let finished = self.watched(stage, &spec, Log::Build, what)?;
         let outcome = &finished.outcome;
-        let failure = classify_rpmbuild(stage.stage, what, outcome, &spec.limits, finished.said());
+        // In memory, it has a size of its own.
+        let place = Written::of(&self.workspace.root()).map(|written| written.place);
+        let lacks_room = place.is_none_or(|place| LITTLE.exceeds(&disk::free(&place)));
+        let said = Said { lacks_room, ..finished.said() };
+        let failure = classify_rpmbuild(stage.stage, what, outcome, &spec.limits, said);
         Ok((finished, failure))
     }
 
@@ -169,13 +178,37 @@ impl Build<'_> {
         let allowed = &self.request.resources.allowed;
         spec.seccomp = profile.load().map_err(unplanned)?.seccomp_with(allowed);
         spec.cwd = env.options.chroothome.clone().into();
-        // What the config says of a limit for processes goes before its class.
-        for (name, value) in self.request.resources.rlimits() {
-            spec.rlimits.entry(name).or_insert(value);
-        }
+        limit_processes(&mut spec.rlimits, self.request.resources.rlimits());
         if self.request.network {
             env.context.open_network(&mut spec);
         }
         Ok(spec)
+    }
+}
+
+/// Limits of each process: what the config says goes before the class, and the command line before
+/// both.
+fn limit_processes(config: &mut BTreeMap<String, u64>, resources: Vec<(&str, Limit<u64>)>) {
+    for (name, limit) in resources {
+        if limit.required || !config.contains_key(name) {
+            config.insert(name.to_owned(), limit.value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_processes_are_those_of_whoever_comes_first() {
+        let config = BTreeMap::from([("NOFILE".to_owned(), 100), ("CORE".to_owned(), 1)]);
+        let limited = |limit| {
+            let mut config = config.clone();
+            limit_processes(&mut config, vec![("NOFILE", limit), ("FSIZE", Limit::optional(7))]);
+            [config["NOFILE"], config["FSIZE"], config["CORE"]]
+        };
+        assert_eq!(limited(Limit::optional(50)), [100, 7, 1]);
+        assert_eq!(limited(Limit::required(50)), [50, 7, 1]);
     }
 }

@@ -271,10 +271,14 @@ impl Effective {
     }
 
     /// The part that each process has for itself, by setrlimit(2) name.
-    pub fn rlimits(&self) -> BTreeMap<String, u64> {
+    pub fn rlimits(&self) -> Vec<(&'static str, Limit<u64>)> {
         [(Resource::OpenFiles, "NOFILE"), (Resource::FileSize, "FSIZE")]
             .into_iter()
-            .filter_map(|(resource, name)| Some((name.to_owned(), self.number(resource)?)))
+            .filter_map(|(resource, name)| {
+                let setting = self.settings.get(&resource)?;
+                let limit = Limit { value: setting.number? as u64, required: setting.required };
+                Some((name, limit))
+            })
             .collect()
     }
 }

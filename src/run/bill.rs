@@ -53,6 +53,7 @@ fn total(stages: &[StageRecord]) -> StageRecord {
             .fold(Default::default(), |sum: sandbox::Usage, stage| sum.plus(&stage.usage)),
         memory_average_bytes: None,
         samples: stages.iter().flat_map(|stage| stage.samples.iter().copied()).collect(),
+        largest: None,
         isolation: Default::default(),
     };
     let mut memory = MemoryTime::default();

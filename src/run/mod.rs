@@ -17,7 +17,7 @@ use std::time::Instant;
 use sandbox::cgroup::Subtree;
 use sandbox::spec::Limits;
 use sandbox::{
-    Enforcement, HostFacts, Killer, Layer, Outcome, Sample, Sandbox, SandboxSpec, Usage,
+    Enforcement, HostFacts, Killer, Largest, Layer, Outcome, Sample, Sandbox, SandboxSpec, Usage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub struct StageRecord {
     /// summed up starts anew with each sandbox.
     #[serde(default)]
     pub samples: Vec<Sample>,
+    /// Of a stage in which processes were killed for want of memory: which was seen to have most.
+    #[serde(default)]
+    pub largest: Option<Largest>,
     /// How far each layer of isolation was enforced, in the weakest of its sandboxes.
     pub isolation: BTreeMap<Layer, Enforcement>,
 }
@@ -83,7 +86,7 @@ pub struct Finished {
 impl Finished {
     /// What the verdict looks at.
     pub fn said(&self) -> Said<'_> {
-        Said { tail: &self.tail, section: self.section.as_deref() }
+        Said { tail: &self.tail, section: self.section.as_deref(), lacks_room: false }
     }
 }
 
@@ -96,6 +99,7 @@ pub struct StageRun<'a> {
     usage: RefCell<Usage>,
     samples: RefCell<Vec<Sample>>,
     memory: Cell<bill::MemoryTime>,
+    largest: RefCell<Option<Largest>>,
     isolation: RefCell<BTreeMap<Layer, Enforcement>>,
     /// Layers that a sandbox of this stage has asked for.
     asked: RefCell<BTreeSet<Layer>>,
@@ -150,6 +154,7 @@ impl Runner {
             usage: RefCell::default(),
             samples: RefCell::default(),
             memory: Cell::default(),
+            largest: RefCell::default(),
             isolation: RefCell::default(),
             asked: RefCell::default(),
         };
@@ -164,13 +169,14 @@ impl Runner {
         });
         let isolation = run.isolation.into_inner();
         self.log_isolation(stage, &isolation);
-        let samples = run.samples.into_inner();
+        let (samples, largest) = (run.samples.into_inner(), run.largest.into_inner());
         self.records.borrow_mut().push(StageRecord {
             name: stage,
             seconds,
             usage,
             memory_average_bytes: run.memory.get().average(),
             samples,
+            largest,
             isolation,
         });
         self.logs.state(&format!("Finish: {what}"));
@@ -387,6 +393,16 @@ impl StageRun<'_> {
     pub fn charge(&self, more: &Usage) {
         let mut usage = self.usage.borrow_mut();
         *usage = usage.plus(more);
+    }
+
+    /// Notes a process that had much of the memory that others were killed for.
+    fn larger(&self, seen: Option<&Largest>) {
+        let mut known = self.largest.borrow_mut();
+        if let Some(seen) = seen
+            && known.as_ref().is_none_or(|known| seen.bytes > known.bytes)
+        {
+            *known = Some(seen.clone());
+        }
     }
 
     /// Tells the user something that is not output of a command.

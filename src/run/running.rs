@@ -35,6 +35,9 @@ impl Running<'_> {
         let mut memory = stage.memory.get();
         memory.sandbox(&outcome.samples);
         stage.memory.set(memory);
+        if outcome.usage.oom_kills + outcome.usage.host_oom_kills > 0 {
+            stage.larger(outcome.largest.as_ref());
+        }
         stage.note_isolation(&outcome, spec);
         if stage.runner.cancel.is_cancelled() {
             return Err(stage.interrupted());

@@ -35,7 +35,7 @@ fn rpmbuild(exit: Exit, text: &str) -> serde_json::Value {
         "rpmbuild -bb",
         &outcome(exit),
         &limits,
-        Said { tail: &lines(text), section: None },
+        Said { tail: &lines(text), section: None, lacks_room: true },
     ))
 }
 
@@ -81,6 +81,15 @@ fn disk_full_in_a_build() {
 }
 
 #[test]
+fn a_package_that_talks_of_a_full_disk() {
+    let tail = lines("dd: error writing '/dev/full': No space left on device\nFAIL: others.sh");
+    let said = Said { tail: &tail, section: Some("%check"), lacks_room: false };
+    let (failed, limits) = (outcome(Exit::Exited(1)), Limits::default());
+    let failure = classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &failed, &limits, said);
+    assert_eq!(failure.unwrap().class, Class::Package);
+}
+
+#[test]
 fn time_limit() {
     insta::assert_json_snapshot!(rpmbuild(Exit::TimedOut, "+ sleep 1000"));
     insta::assert_json_snapshot!("silence", rpmbuild(Exit::Silent, "+ sleep 1000"));
@@ -98,14 +107,14 @@ fn memory_and_process_limits() {
     let tail = lines("g++: fatal error: Killed signal terminated program cc1plus");
     memory.usage.memory_peak_bytes = Some(1 << 30);
     memory.largest = Some(sandbox::Largest { name: "cc1plus".to_owned(), bytes: 900 << 20 });
-    let said = Said { tail: &tail, section: Some("%check") };
+    let said = Said { tail: &tail, section: Some("%check"), lacks_room: false };
     let failure = classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &memory, &limits, said);
     insta::assert_json_snapshot!("memory_limit", summary(failure));
 
     let mut pids = outcome(Exit::Exited(2));
     pids.usage.pids_refused = 7;
     let tail = lines("/bin/sh: fork: retry: Resource temporarily unavailable");
-    let said = Said { tail: &tail, section: None };
+    let said = Said { tail: &tail, ..Said::default() };
     let failure = classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &pids, &limits, said);
     insta::assert_json_snapshot!("pids_limit", summary(failure));
 }
@@ -115,7 +124,7 @@ fn a_host_without_memory_is_not_the_packages_fault() {
     let mut killed = outcome(Exit::Signaled(9));
     killed.usage.host_oom_kills = 1;
     let limits = Limits { memory_bytes: Some(Limit::required(1 << 30)), ..Limits::default() };
-    let said = Said { tail: &[], section: Some("%check") };
+    let said = Said { section: Some("%check"), ..Said::default() };
     let failure = classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &killed, &limits, said);
     let failure = failure.unwrap();
     assert_eq!((failure.class, failure.retryable), (Class::Infrastructure, true));
@@ -126,7 +135,7 @@ fn a_host_without_memory_is_not_the_packages_fault() {
 fn only_rpmbuild_says_that_a_package_is_not_for_this() {
     let of = |text: &str, section| {
         let (failed, limits) = (outcome(Exit::Exited(1)), Limits::default());
-        let said = Said { tail: &lines(text), section };
+        let said = Said { tail: &lines(text), section, lacks_room: true };
         classify_rpmbuild(Stage::Rpmbuild, "rpmbuild -bb", &failed, &limits, said).unwrap().class
     };
     let line = "error: No compatible architectures found for build";
