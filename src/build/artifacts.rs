@@ -139,3 +139,62 @@ fn receive_file(content: &mut impl Read, name: &str, results: &ResultDir) -> io:
     pending.publish(name)?;
     Ok(Artifact { name: name.to_owned(), bytes, sha256 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a helper sends that nobody controls any more: names and contents.
+    fn received(
+        entries: &[(&[u8], &str)],
+    ) -> (io::Result<(Collected, Option<String>)>, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        let results = ResultDir::open(&dir.path().join("inside/result")).unwrap();
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, content) in entries {
+            let mut header = tar::Header::new_gnu();
+            // As it is: the library refuses to write what it would refuse to read.
+            header.as_old_mut().name[..name.len()].copy_from_slice(name);
+            header.set_size(content.len() as u64);
+            header.set_cksum();
+            archive.append(&header, content.as_bytes()).unwrap();
+        }
+        let bytes = archive.into_inner().unwrap();
+        let received =
+            receive_entries(&mut bytes.as_slice(), &results, &["old.rpm".to_owned()], 99);
+        let mut left: Vec<String> = [dir.path().join("inside"), dir.path().join("inside/result")]
+            .iter()
+            .flat_map(|dir| std::fs::read_dir(dir).unwrap())
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        (received, left)
+    }
+
+    #[test]
+    fn a_helper_that_was_taken_over_writes_packages_only() {
+        let end: (&[u8], &str) = (MANIFEST.as_bytes(), r#"{"taken":[],"rejected":[]}"#);
+        let (good, left) = received(&[(b"a-1-1.noarch.rpm", "a"), (b"old.rpm", "b"), end]);
+        let (collected, _) = good.unwrap();
+        assert_eq!((collected.artifacts.len(), collected.rejected.len()), (1, 1));
+        assert_eq!(left, ["a-1-1.noarch.rpm", "result"]);
+        for name in [
+            &b"../x.rpm"[..],
+            b"/etc/x.rpm",
+            b"a/x.rpm",
+            b"..",
+            b"build.log",
+            b".x.rpm",
+            b"-rf.rpm",
+            b"a\nb.rpm",
+            b"\x1b[2Jx.rpm",
+            b"\xff.rpm",
+        ] {
+            let (result, left) = received(&[(name, "x"), end]);
+            assert!(result.is_err(), "{}", String::from_utf8_lossy(name));
+            assert_eq!(left, ["result"], "{}", String::from_utf8_lossy(name));
+        }
+        // Without an end, it may have been killed.
+        assert!(received(&[(b"a-1-1.noarch.rpm", "a")]).0.is_err());
+    }
+}

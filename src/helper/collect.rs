@@ -190,6 +190,8 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Instant;
 
     const LEAD: [u8; 8] = [0xed, 0xab, 0xee, 0xdb, 3, 0, 0, 0];
 
@@ -241,6 +243,51 @@ mod tests {
                 "two-1-1.x86_64.rpm"
             ]
         );
+    }
+
+    #[test]
+    fn who_renames_meanwhile_gains_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let [root, outside] = ["root", "outside"].map(|name| dir.path().join(name));
+        let rpms = root.join("RPMS");
+        fs::create_dir_all(rpms.join("good")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        let secret = [&LEAD[..], b"secret"].concat();
+        fs::write(outside.join("a-1-1.noarch.rpm"), &secret).unwrap();
+        let [place, swapped] = ["a-1-1.noarch.rpm", "noarch"].map(|name| rpms.join(name));
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // What is collected is a package, then a link to one of the host; so is where.
+                    fs::write(root.join("new"), LEAD).unwrap();
+                    fs::rename(root.join("new"), &place).unwrap();
+                    fs::rename(rpms.join("good"), &swapped).unwrap();
+                    symlink(outside.join("a-1-1.noarch.rpm"), root.join("link")).unwrap();
+                    fs::rename(root.join("link"), &place).unwrap();
+                    fs::rename(&swapped, rpms.join("good")).unwrap();
+                    symlink(&outside, &swapped).unwrap();
+                    fs::remove_file(&swapped).unwrap();
+                }
+            });
+            let (mut taken, mut rejected) = (0, 0);
+            let begun = Instant::now();
+            while (taken < 20 || rejected < 20) && begun.elapsed().as_secs() < 60 {
+                let mut bytes = Vec::new();
+                collect(&root, &["RPMS".to_owned()], 100, &mut bytes).unwrap();
+                let leaked = bytes.windows(6).any(|window| window == b"secret");
+                if leaked {
+                    over.store(true, Ordering::Relaxed);
+                }
+                assert!(!leaked);
+                match bytes.windows(4).any(|window| window == &LEAD[..4]) {
+                    true => taken += 1,
+                    false => rejected += 1,
+                }
+            }
+            over.store(true, Ordering::Relaxed);
+            assert!(taken >= 20 && rejected >= 20, "{taken} taken, {rejected} rejected");
+        });
     }
 
     #[test]

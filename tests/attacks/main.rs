@@ -11,9 +11,13 @@ mod fixture;
 #[path = "../e2e/left.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use more of it")]
 mod left;
+#[path = "../e2e/repository.rs"]
+#[allow(dead_code, reason = "shared with the end-to-end tests, which use more of it")]
+mod repository;
 
 mod archives;
 mod calls;
 mod host;
 mod package;
 mod resources;
+mod scriptlets;

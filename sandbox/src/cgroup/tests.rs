@@ -62,17 +62,72 @@ fn v2_delegated_scope() {
     fs::write(group.join("cpu.stat"), "usage_usec 30\nuser_usec 20\nsystem_usec 10\n").unwrap();
     fs::write(group.join("memory.peak"), "4096\n").unwrap();
     fs::write(group.join("memory.events"), "oom 1\noom_kill 2\noom_group_kill 1\n").unwrap();
-    fs::write(group.join("io.stat"), "8:0 rbytes=1 wbytes=2\n8:1 rbytes=10 wbytes=20\n").unwrap();
+    let stat = "8:0 rbytes=1 wbytes=2 rios=3 wios=4\n8:1 rbytes=10 wbytes=20 rios=30 wios=40\n";
+    fs::write(group.join("io.stat"), stat).unwrap();
+    let stalled = |number| format!("some avg10=1.00 avg60=0.00 avg300=0.00 total={number}\n");
+    for (name, number) in [("cpu", 3), ("memory", 4), ("io", 5)] {
+        fs::write(group.join(format!("{name}.pressure")), stalled(number)).unwrap();
+    }
+    fs::write(group.join("pids.peak"), "9\n").unwrap();
+    fs::write(group.join("pids.events"), "max 6\n").unwrap();
     let usage = cgroup.usage(&Rusage::default());
     assert_eq!((usage.cpu_user_us, usage.cpu_system_us, usage.oom_kills), (20, 10, 2));
     assert_eq!((usage.io_read_bytes, usage.io_write_bytes), (Some(11), Some(22)));
+    assert_eq!((usage.io_read_ops, usage.io_write_ops), (Some(33), Some(44)));
     assert_eq!(usage.memory_peak_bytes, Some(4096));
+    let pressure = usage.pressure.unwrap();
+    assert_eq!((pressure.cpu_us, pressure.memory_us, pressure.io_us), (3, 4, 5));
+    assert_eq!((usage.pids_peak, usage.pids_refused), (Some(9), 6));
     // Killed by somebody else: the host has run out of memory.
     fs::write(group.join("memory.events"), "oom 0\noom_kill 2\n").unwrap();
     let usage = cgroup.usage(&Rusage::default());
     assert_eq!((usage.oom_kills, usage.host_oom_kills), (0, 2));
     // A plain directory is not empty as a control group would be; removal must say so.
     assert!(cgroup.remove().is_err());
+}
+
+#[test]
+fn limits_that_only_slow_down() {
+    let mut limits = Limits {
+        memory_high_bytes: Some(Limit::required(512)),
+        cpu_weight: Some(Limit::required(200)),
+        ..Limits::default()
+    };
+    limits.io.disk = Some("8:0".to_owned());
+    limits.io.read_bytes = Some(Limit::required(1));
+    limits.io.write_bytes = Some(Limit::optional(2));
+    let written = |files: &[(&str, &str)], limits: &Limits| {
+        let plan = plan("t", limits, &host(files).1).unwrap();
+        let written = plan.writes.iter().map(|w| format!("{}={}", w.file, w.value));
+        (written.collect::<Vec<_>>(), plan.unenforced)
+    };
+    let v2 = [
+        ("proc/self/cgroup", "0::/a\n"),
+        ("proc/self/mountinfo", V2_MOUNT),
+        ("sys/fs/cgroup/a/cgroup.procs", ""),
+        ("sys/fs/cgroup/a/cgroup.controllers", "cpu io memory pids\n"),
+    ];
+    let expected = ["memory.high=512", "cpu.weight=200", "io.max=8:0 rbps=1", "io.max=8:0 wbps=2"];
+    assert_eq!(written(&v2, &limits), (expected.map(str::to_owned).to_vec(), Vec::new()));
+    // Version 1 has no such limit of memory.
+    limits.memory_high_bytes = None;
+    let v1 = [
+        ("proc/self/cgroup", "4:blkio:/\n3:cpu,cpuacct:/\n"),
+        (
+            "proc/self/mountinfo",
+            "30 24 0:26 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n\
+             31 24 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n",
+        ),
+        ("sys/fs/cgroup/blkio/cgroup.procs", ""),
+        ("sys/fs/cgroup/cpu/cgroup.procs", ""),
+    ];
+    let expected = [
+        "cpu.shares=2048",
+        "blkio.throttle.read_bps_device=8:0 1",
+        "blkio.throttle.write_bps_device=8:0 2",
+    ];
+    let cached = vec!["io write through the page cache".to_owned()];
+    assert_eq!(written(&v1, &limits), (expected.map(str::to_owned).to_vec(), cached));
 }
 
 #[test]
