@@ -26,7 +26,7 @@ fn interrupt(case: &Case, running: Running<'_>, stage: &str, signal: Signal) -> 
 
 #[test]
 fn while_the_buildroot_is_made() {
-    for kind in [Kind::Root, Kind::Subids, Kind::NoSubids] {
+    for kind in Kind::possible(&[Kind::Root, Kind::Subids, Kind::NoSubids]) {
         let Some(case) = Case::alone(kind, "interrupt-bootstrap") else { return };
         let mut running = case.start_build("bad/small", &["--json"]);
         running.wait_for_stage("bootstrap");
@@ -59,7 +59,7 @@ fn while_the_spec_is_parsed() {
 
 #[test]
 fn while_dependencies_are_installed() {
-    for kind in [Kind::Root, Kind::Subids] {
+    for kind in Kind::possible(&[Kind::Root, Kind::Subids]) {
         let Some(case) = Case::shared(kind, "interrupt-install") else { return };
         let mut running = case.start_build("bad/small", &["--json"]);
         running.wait_for_stage("install");
@@ -159,7 +159,7 @@ fn while_it_waits_for_a_repository() {
 
 #[test]
 fn killed_outright() {
-    for kind in [Kind::Root, Kind::Subids, Kind::NoSubids] {
+    for kind in Kind::possible(&[Kind::Root, Kind::Subids, Kind::NoSubids]) {
         let Some(case) = Case::shared(kind, "killed") else { return };
         let mut running = case.start_build("bad/sleeps", &[]);
         running.wait_for_log("now sleeping\n");
