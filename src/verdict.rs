@@ -16,6 +16,8 @@ pub use classify::{
 };
 pub use ended::{classify_command, classify_package};
 
+use crate::resources::Resource;
+
 /// The stages of a build, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -136,10 +138,23 @@ pub struct Failure {
     pub hint: Option<String>,
     /// Exit status of the program, as in mock.
     pub status: u8,
+    /// The limit that was the reason, if one was.
+    pub limit: Option<Hit>,
     /// Whether the same build may succeed when tried again unchanged.
     pub retryable: bool,
     /// The cause, where it is an error of this program.
     pub source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// A limit that was the reason of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Hit {
+    /// Of what.
+    pub name: Resource,
+    /// Its number: bytes, seconds or a count (see [`Resource::unit`]); none if it is not known here.
+    pub value: Option<u64>,
+    /// How much was used, in the same unit, if that is known.
+    pub used: Option<u64>,
 }
 
 impl Failure {
@@ -158,6 +173,7 @@ impl Failure {
             evidence: Vec::new(),
             hint: None,
             status,
+            limit: None,
             retryable: false,
             source,
         }
@@ -199,6 +215,7 @@ impl Failure {
             message: Some(sentence),
             evidence: self.evidence.clone(),
             hint: self.hint.clone(),
+            limit: self.limit,
             retryable: self.retryable,
         }
     }
@@ -233,6 +250,8 @@ pub struct Verdict {
     pub evidence: Vec<String>,
     /// What can be done.
     pub hint: Option<String>,
+    /// The limit that was the reason, if one was.
+    pub limit: Option<Hit>,
     /// Whether the same build may succeed when tried again unchanged.
     pub retryable: bool,
 }
@@ -258,6 +277,7 @@ impl Verdict {
             message: None,
             evidence: Vec::new(),
             hint: None,
+            limit: None,
             retryable: false,
         }
     }

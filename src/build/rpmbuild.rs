@@ -12,8 +12,9 @@ use super::plugins::CCACHE;
 use crate::buildroot::caches;
 use crate::buildroot::disk::{self, Size, TooLarge, Written};
 use crate::profile::{ProfileError, ProfileName};
+use crate::resources::Resource;
 use crate::run::{Finished, Log, StageRun};
-use crate::verdict::{Failure, Said, classify_disk, classify_rpmbuild, status};
+use crate::verdict::{Failure, Hit, Said, classify_disk, classify_rpmbuild, status};
 
 /// Where less is free when rpmbuild has failed, it may have failed for that. It may also have removed
 /// what was too much.
@@ -81,7 +82,17 @@ impl Build<'_> {
         let place = Written::of(&self.workspace.root()).map(|written| written.place);
         let lacks_room = place.is_none_or(|place| LITTLE.exceeds(&disk::free(&place)));
         let said = Said { lacks_room, ..finished.said() };
-        let failure = classify_rpmbuild(stage.stage, what, outcome, &spec.limits, said);
+        let mut failure = classify_rpmbuild(stage.stage, what, outcome, &spec.limits, said);
+        if let Some(Hit { name, value: value @ None, .. }) =
+            failure.as_mut().and_then(|failure| failure.limit.as_mut())
+        {
+            let millis = match name {
+                Resource::Timeout => spec.timeout_ms,
+                Resource::Silence => spec.silence_ms,
+                _ => None,
+            };
+            *value = millis.map(|millis| millis / 1000);
+        }
         Ok((finished, failure))
     }
 

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use sandbox::spec::{Limit, Limits};
 
-use super::args::{LimitArgs, LimitsShow, ResourceArgs};
+use super::args::{LimitArgs, LimitsShow, NodeArgs, ResourceArgs};
 use super::error::CliError;
+use super::node_config;
 use super::output::{bytes, print};
 use super::setup::default_place;
 use crate::resources::{
@@ -38,6 +39,17 @@ impl ResourceArgs {
         place: &Path,
     ) -> Result<Effective, CliError> {
         let policy = Policy::load(&self.resources).map_err(wrong)?;
+        let size = HostSize::probe(self.slots, place);
+        self.effective_by(&policy, &size, package, configured)
+    }
+
+    fn effective_by(
+        &self,
+        policy: &Policy,
+        size: &HostSize,
+        package: Option<&str>,
+        configured: Option<u64>,
+    ) -> Result<Effective, CliError> {
         let mut overrides = Vec::new();
         let mut over = |resource, number: Option<f64>, from: &str| {
             overrides.push(Override { resource, number, from: from.to_owned() });
@@ -72,8 +84,7 @@ impl ResourceArgs {
         for (resource, number) in &self.named {
             over(*resource, *number, "--limit");
         }
-        let size = HostSize::probe(self.slots, place);
-        effective(&policy, &size, self.class.as_deref(), package, &overrides).map_err(wrong)
+        effective(policy, size, self.class.as_deref(), package, &overrides).map_err(wrong)
     }
 }
 
@@ -101,9 +112,20 @@ fn wrong(error: ResourceError) -> CliError {
 
 pub(super) fn show(args: &LimitsShow) -> Result<u8, CliError> {
     // The store need not exist yet; what is free above it is the same.
-    let store = default_place(&args.store);
-    let store = store.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned();
-    let effective = args.resources.effective(args.package.as_deref(), None, &store)?;
+    let there = |store: &Path| {
+        store.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned()
+    };
+    let package = args.package.as_deref();
+    let effective = match &args.config {
+        None => args.resources.effective(package, None, &there(&default_place(&args.store)))?,
+        Some(config) => {
+            let loaded = node_config::load(&NodeArgs::of(config));
+            let Some(config) = loaded else { return Ok(status::CONFIG) };
+            let policy = config.resources().map_err(wrong)?;
+            let size = HostSize::probe(config.slots(), &there(&config.own.store));
+            args.resources.effective_by(&policy, &size, package, None)?
+        }
+    };
     if args.json {
         let text = serde_json::to_string_pretty(&effective)
             .map_err(|error| CliError::new(status::GENERIC, error, None))?;

@@ -21,6 +21,7 @@ pub use facts::{Facts, ReadFile, locate};
 pub use own::{BuildNetwork, Own};
 pub use problem::{Problem, Severity};
 
+use crate::resources;
 use crate::secret::Secret;
 use problem::Severity::Error;
 use reader::{Problems, Section};
@@ -83,6 +84,22 @@ pub struct Config {
 }
 
 impl Config {
+    /// How many builds there are at a time.
+    pub fn slots(&self) -> u32 {
+        u32::try_from(self.threads_count).unwrap_or(u32::MAX)
+    }
+
+    /// The classes of resources that builds have.
+    ///
+    /// # Errors
+    ///
+    /// The host's policy cannot be used.
+    pub fn resources(&self) -> Result<resources::Policy, resources::ResourceError> {
+        let mut policy = resources::Policy::load(&self.own.policies.join("resources.toml"))?;
+        policy.put_first(self.own.limits.clone());
+        Ok(policy)
+    }
+
     /// Where tasks come from, and where files go.
     pub fn ends(&self) -> (String, String) {
         match &self.own.queue {

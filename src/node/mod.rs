@@ -44,7 +44,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::queue::QueueError;
-use crate::resources::{HostSize, Policy, Resource};
+use crate::resources::{HostSize, Resource};
 use crate::server::ServerError;
 use crate::upload::UploadError;
 pub use control::{Request, ask};
@@ -112,11 +112,8 @@ impl Current {
     ///
     /// See [`NodeError`].
     pub fn new(config: Config) -> Result<Current, NodeError> {
-        let mut policy = Policy::load(&config.own.policies.join("resources.toml"))?;
-        policy.put_first(config.own.limits.clone());
-        let slots = u32::try_from(config.threads_count).unwrap_or(u32::MAX);
-        let size = HostSize::probe(slots, &config.own.store);
-        let effective = crate::resources::effective(&policy, &size, None, None, &[])?;
+        let size = HostSize::probe(config.slots(), &config.own.store);
+        let effective = crate::resources::effective(&config.resources()?, &size, None, None, &[])?;
         Ok(Current {
             ends: Arc::new(Ends::new(&config)?),
             sentry: Sentry::new(&config).unwrap_or_else(|error| {

@@ -56,7 +56,7 @@ impl Settings {
             .map(|(resource, amount)| (resource.name().to_owned(), amount.0.clone()));
         Settings {
             base_arch: config.base_arch.clone(),
-            slots: u32::try_from(config.threads_count).unwrap_or(u32::MAX),
+            slots: config.slots(),
             policies: own.policies.clone(),
             store: own.store.clone(),
             source_cache: own.source_cache.clone(),

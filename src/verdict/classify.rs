@@ -7,8 +7,9 @@ use super::ended::{classify_command, classify_package, exit_of};
 use super::patterns::{
     CONFLICT, DISK_FULL, DISK_FULL_HINT, NO_PACKAGE, NO_REPOSITORY, NOT_FOR_THIS, NOT_TRUSTED,
 };
-use super::{Class, Failure, Stage, offline, status};
+use super::{Class, Failure, Hit, Stage, offline, status};
 use crate::buildroot::disk::TooLarge;
+use crate::resources::Resource;
 use crate::run::bill::size as bytes;
 
 /// How the package manager failed; none if it did not.
@@ -33,6 +34,7 @@ pub fn classify_package_manager(
         evidence: matching(tail, patterns),
         hint: hint.map(str::to_owned),
         status: status::PACKAGE_MANAGER,
+        limit: None,
         retryable,
         source: None,
     };
@@ -176,6 +178,7 @@ pub fn classify_rpmbuild(
         message,
         hint: full.then(|| DISK_FULL_HINT.to_owned()),
         status: status::BUILD,
+        limit: None,
         retryable: false,
         source: None,
     })
@@ -185,14 +188,17 @@ pub fn classify_rpmbuild(
 pub fn classify_disk(stage: Stage, what: &str, much: TooLarge, said: Said<'_>) -> Failure {
     let TooLarge { size, limit } = much;
     let place = said.section.map_or_else(String::new, |section| format!(" in {section}"));
-    let (message, hint) = if size.bytes > limit.bytes {
+    let hit = |name, value, used| Hit { name, value: Some(value), used: Some(used) };
+    let (message, hint, limit) = if size.bytes > limit.bytes {
         let (is, most) = (bytes(size.bytes), bytes(limit.bytes));
         let hint = format!("try --disk {}M", (limit.bytes >> 20).saturating_mul(2).max(1));
-        (format!("{what} hit the disk limit of {most}{place}: it has written {is}"), hint)
+        let message = format!("{what} hit the disk limit of {most}{place}: it has written {is}");
+        (message, hint, hit(Resource::Disk, limit.bytes, size.bytes))
     } else {
         let (is, most) = (size.inodes, limit.inodes);
         let hint = format!("try --inodes {}", most.saturating_mul(2));
-        (format!("{what} hit the limit of {most} files{place}: it has made {is}"), hint)
+        let message = format!("{what} hit the limit of {most} files{place}: it has made {is}");
+        (message, hint, hit(Resource::Inodes, most, is))
     };
     Failure {
         stage,
@@ -202,6 +208,7 @@ pub fn classify_disk(stage: Stage, what: &str, much: TooLarge, said: Said<'_>) -
         evidence: last(said.tail, 3),
         hint: Some(hint),
         status: exit_of(stage),
+        limit: Some(limit),
         retryable: false,
         source: None,
     }

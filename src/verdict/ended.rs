@@ -6,7 +6,8 @@ use sandbox::spec::Limits;
 use sandbox::{Exit, Outcome, StartFailure};
 
 use super::patterns::DISK_FULL_HINT;
-use super::{Class, Failure, Stage, status};
+use super::{Class, Failure, Hit, Stage, status};
+use crate::resources::Resource;
 
 /// What helps a host that has run out of memory.
 const HOST_MEMORY_HINT: &str = "the limits of builds and what else runs there are more than the \
@@ -68,22 +69,30 @@ fn classify_in(
         evidence: Vec::new(),
         hint: None,
         status,
+        limit: None,
         retryable: false,
         source: None,
     };
+    let hit = |name, value, used| Some(Hit { name, value, used });
+    let seconds = Some(outcome.seconds as u64);
     match &outcome.exit {
         Exit::TimedOut => {
-            let seconds = outcome.seconds;
-            let mut text =
-                format!("{what} was killed at the time limit, after {seconds:.0} s{place}");
+            let mut text = format!(
+                "{what} was killed at the time limit, after {:.0} s{place}",
+                outcome.seconds
+            );
             // It may have waited for processes that it could not start.
             if let (1.., Some(limit)) = (outcome.usage.pids_refused, limits.pids) {
                 text += &format!(", at its limit of {} processes", limit.value);
             }
-            Some(failure(Class::Timeout, status::TIMEOUT, text))
+            Some(Failure {
+                limit: hit(Resource::Timeout, None, seconds),
+                ..failure(Class::Timeout, status::TIMEOUT, text)
+            })
         }
         Exit::Silent => Some(Failure {
             hint: Some("find out what it waits for, or raise the limit: --silence".to_owned()),
+            limit: hit(Resource::Silence, None, None),
             ..failure(
                 Class::Timeout,
                 status::TIMEOUT,
@@ -130,6 +139,11 @@ fn classify_in(
             hint: limits
                 .pids
                 .map(|limit| raise(stage, "pids", limit.value.saturating_mul(2).to_string())),
+            limit: hit(
+                Resource::Pids,
+                limits.pids.map(|limit| limit.value),
+                outcome.usage.pids_peak,
+            ),
             ..failure(
                 Class::Resource,
                 exit_of(stage),
@@ -190,6 +204,11 @@ fn memory(stage: Stage, what: &str, place: &str, outcome: &Outcome, limits: &Lim
         evidence: Vec::new(),
         hint: (limit > 0).then(|| raise(stage, "memory", format!("{}M", mib(limit) * 2))),
         status: exit_of(stage),
+        limit: Some(Hit {
+            name: Resource::Memory,
+            value: limits.memory_bytes.map(|limit| limit.value),
+            used: outcome.usage.memory_peak_bytes,
+        }),
         retryable: false,
         source: None,
     }

@@ -219,11 +219,16 @@ fn attempts(kind: Kind, nested: bool) {
     compare(kind, &expected, line);
 }
 
+/// Whether this kernel has what keeps signals in the sandbox.
+pub(crate) fn landlock_keeps_signals() -> bool {
+    sandbox::HostFacts::probe().landlock >= 6
+}
+
 /// Name, attempt, answer, of what builds are refused.
 pub(crate) fn expected(kind: Kind) -> Vec<(&'static str, &'static str, &'static str)> {
     // With one id it is a process of the same user, which Landlock keeps out of reach where it can.
     // Otherwise the signal arrives, and the kernel drops it: nothing inside can kill pid 1.
-    let is_out_of_reach = sandbox::HostFacts::probe().landlock >= 6;
+    let is_out_of_reach = landlock_keeps_signals();
     let answers = |(what, attempt, range, single): &(_, &'static str, _, _)| {
         let answer = if kind == Kind::NoSubids { *single } else { *range };
         let denied = is_out_of_reach && attempt.starts_with("kill-pid1");

@@ -139,6 +139,8 @@ fn the_time_limit_ends_everything() {
         assert!(case.log("build.log").contains("now sleeping"));
         let seconds = outcome["stages"][3]["seconds"].as_f64().unwrap();
         assert!((5.0..15.0).contains(&seconds), "{seconds}");
+        let limit = &outcome["verdict"]["limit"];
+        assert_eq!((&limit["name"], &limit["value"]), (&"timeout".into(), &5.into()), "{limit}");
         case.nothing_left();
     }
 }

@@ -72,6 +72,9 @@ pub(in crate::cli) enum LimitsCommand {
 
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct LimitsShow {
+    /// Those of the node with this config: its slots, its store, its own limits.
+    #[arg(short = 'c', long, value_name = "FILE", conflicts_with_all = ["resources", "slots", "store"])]
+    pub(in crate::cli) config: Option<PathBuf>,
     #[command(flatten)]
     pub(in crate::cli) resources: ResourceArgs,
     #[command(flatten)]

@@ -1,13 +1,13 @@
 //! What can be typed for the build node.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 
 use crate::config::Flags;
 
 /// The options of the Python build node.
-#[derive(Debug, Clone, ClapArgs)]
+#[derive(Debug, Clone, Default, ClapArgs)]
 pub(in crate::cli) struct NodeArgs {
     /// The config [default: ~/.config/castor/build_node.yml, if it exists].
     #[arg(short, long, value_name = "FILE")]
@@ -33,6 +33,11 @@ pub(in crate::cli) struct NodeArgs {
 }
 
 impl NodeArgs {
+    /// A config alone.
+    pub(in crate::cli) fn of(config: &Path) -> NodeArgs {
+        NodeArgs { config: Some(config.to_owned()), ..NodeArgs::default() }
+    }
+
     /// What goes before the config.
     pub(in crate::cli) fn flags(&self) -> Flags {
         // The config has absolute paths only; here the reader's directory is meant.
