@@ -108,6 +108,11 @@ fn a_memory_hog_meets_the_limit() {
     assert!(outcome["usage"]["oom_kills"].as_u64().unwrap() > 0);
     let peak = outcome["usage"]["memory_peak_bytes"].as_u64().unwrap();
     assert!(peak <= 256 << 20 && peak > 200 << 20, "{peak}");
+    let limit = serde_json::json!({"name": "memory", "value": 256 << 20, "used": peak});
+    assert_eq!(outcome["verdict"]["limit"], limit);
+    // It may have been too fast to be seen.
+    let is_told = run.stderr.contains("as the largest process");
+    assert_eq!(outcome["stages"][3]["largest"]["bytes"].is_u64(), is_told, "{outcome:#}");
     assert!(!case.log("build.log").lines().any(|line| line == "survived"));
     case.nothing_left();
 }

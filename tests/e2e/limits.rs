@@ -263,10 +263,10 @@ fn the_speed_of_the_disk_is_limited() {
     // On a host for several builds there is a limit by default. Where it cannot be, that is told.
     let shown = program(&case, &["limits", "show", "--slots", "2"]);
     assert!(shown.contains("\nio_write     400 MiB/s"), "{shown}");
-    let text = "threads_count: 3\nalbs_node:\n  limits: {io_read: 7M}\n";
+    let text = "threads_count: 3\nalbs_node:\n  limits: {io_read: 70M}\n";
     let shown = program(&case, &["limits", "show", "-c", &case.file("node.yml", text.as_bytes())]);
     assert!(shown.contains("\nio_write     400 MiB/s"), "{shown}");
-    assert!(shown.contains("\nio_read      7 MiB/s      class albs_node.limits: 7M"), "{shown}");
+    assert!(shown.contains("\nio_read      70 MiB/s     class albs_node.limits: 70M"), "{shown}");
     build(&case, &spec(&case, copies), &["--slots", "2"]).succeeds();
     let cgroup = case.outcome("result")["stages"][3]["isolation"]["cgroup"].clone();
     let is_told = |how: &str, what| cgroup[how].as_str().is_some_and(|text| text.contains(what));

@@ -55,7 +55,7 @@ pub(crate) fn succeeded(outcome: &Value, result: &Path, kind: Kind, package: &st
 fn verdict(verdict: &Value) {
     let expected = serde_json::json!({
         "result": "success", "phase": null, "section": null, "class": null, "message": null,
-        "evidence": [], "hint": null, "retryable": false,
+        "evidence": [], "hint": null, "limit": null, "retryable": false,
     });
     assert_eq!(*verdict, expected);
 }

@@ -144,7 +144,7 @@ fn the_doctor_looks_and_leaves_nothing() {
         assert_eq!(state("user ids"), ids, "{checks}");
         let left: Vec<_> = std::fs::read_dir(&case.store).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
-        let run = case.run(&["doctor", "--json", "--store", "/proc/nothing/here"]);
+        let run = case.run_in(Path::new("/proc/nothing/here"), &["doctor", "--json"]);
         assert_eq!(run.status, 1, "{run:?}");
         let checks: Value = serde_json::from_str(&run.stdout).unwrap();
         let missing = |check: &&Value| check["state"] == "missing";
