@@ -10,6 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 use sandbox::HostFacts;
 
 use crate::harness::{Mode, Run, skip};
+use crate::processes::started;
 
 in_each_mode! { attempts nested_namespaces host_network filtered_network other_addresses hosts_without_a_route }
 
@@ -250,7 +251,9 @@ fn on_a_host_with(interfaces: &str, test: impl FnOnce() + Send) {
         mount --make-shared /tmp";
     let host = || {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("a host of its own");
+        let started = started();
         let made = Command::new("sh").args(["-ec", &format!("{SHARED}\n{interfaces}")]).status();
+        drop(started);
         assert!(made.expect("start sh").success(), "mount or ip has failed");
         let mounts = || std::fs::read_to_string("/proc/thread-self/mountinfo").expect("mounts");
         let before = mounts();

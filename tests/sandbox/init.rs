@@ -54,11 +54,13 @@ fn assert_failed(report: Option<Report>, at: &str, why: &str) {
 #[test]
 fn without_its_parent() {
     let programs = programs();
+    let started = started();
     let output = Command::new("bash")
         .args(["-c", "exec 3<&- 4<&-; exec \"$0/sandbox-init\""])
         .arg(programs.path())
         .output()
         .expect("start it");
+    drop(started);
     assert_eq!(output.status.code(), Some(125));
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(text, "sandbox-init: it is started by albs-node and is of no use by itself\n");

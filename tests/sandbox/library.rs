@@ -89,7 +89,9 @@ fn a_32_bit_machine_is_what_uname_says() {
     };
     let machine = HostFacts::probe().machine;
     assert_eq!(uname(false), machine);
+    let started = started();
     let setarch = std::process::Command::new("setarch").args(["linux32", "uname", "-m"]).output();
+    drop(started);
     if setarch.is_ok_and(|done| done.stdout.trim_ascii() == machine.as_bytes()) {
         eprintln!("not tested: this kernel has no other name for 32-bit programs");
         return;
