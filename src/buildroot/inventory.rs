@@ -186,9 +186,8 @@ pub fn removals(entries: &[Entry], allowed: Allowance, free: Size, now: u64) -> 
         *carried.entry(entry.on.as_deref().unwrap_or_default()).or_default() += 1;
     }
     let mut total: u64 = entries.iter().map(|entry| entry.size.bytes).sum();
-    let missing = allowed.free.bytes.saturating_sub(free.bytes);
+    let Size { bytes: missing, mut inodes } = allowed.free.less(&free);
     let most = total.saturating_sub(missing).min(allowed.bytes.unwrap_or(u64::MAX));
-    let mut inodes = allowed.free.inodes.saturating_sub(free.inodes);
     // Whoever uses a layer uses its root as well, so that layers come before their roots.
     let mut oldest_first: Vec<&Entry> = entries.iter().collect();
     oldest_first.sort_by_key(|entry| (entry.used, entry.kind));

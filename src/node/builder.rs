@@ -2,9 +2,7 @@
 //! how it ended.
 
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -238,8 +236,7 @@ fn signal(pid: i32) {
     let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
 }
 
-/// Starts a worker in a process group of its own: what ends the node from a terminal is not meant
-/// for it.
+/// Starts a worker.
 fn start(program: &Path, directory: &Path, settings: &Settings) -> io::Result<std::process::Child> {
     match std::fs::remove_file(directory.join(done::FILE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -248,17 +245,11 @@ fn start(program: &Path, directory: &Path, settings: &Settings) -> io::Result<st
     settings.write(directory)?;
     let output =
         std::fs::File::options().create(true).append(true).open(directory.join(worker::OUTPUT))?;
-    Command::new(program)
+    super::apart(program)
         .arg("work")
         .arg(directory)
-        .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
-        // What a service is told is not for its workers.
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("WATCHDOG_USEC")
-        .env_remove("CREDENTIALS_DIRECTORY")
-        .process_group(0)
         .spawn()
 }
 

@@ -35,7 +35,9 @@ mod tell;
 pub mod worker;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -125,6 +127,17 @@ impl Current {
             config,
         })
     }
+}
+
+/// A call of this program in a process group of its own: what ends the node from a terminal is not
+/// meant for it, nor what a service is told.
+fn apart(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).process_group(0);
+    for variable in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY"] {
+        command.env_remove(variable);
+    }
+    command
 }
 
 /// A task in this process.

@@ -2,9 +2,8 @@
 //! which else happens after a build only.
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -30,7 +29,8 @@ impl Room {
             return;
         }
         self.begun = Some(Instant::now());
-        let mut command = command(program, own);
+        let mut command = super::apart(program);
+        command.args(arguments(own));
         let runs = self.runs.clone();
         let started = std::thread::Builder::new().name("room".to_owned()).spawn(move || {
             run(&mut command);
@@ -43,20 +43,7 @@ impl Room {
     }
 }
 
-/// `albs-node buildroot gc`, in a process group of its own: what ends the node from a terminal is
-/// not meant for it.
-fn command(program: &Path, own: &Own) -> Command {
-    let mut command = Command::new(program);
-    command
-        .args(arguments(own))
-        .stdin(Stdio::null())
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("WATCHDOG_USEC")
-        .env_remove("CREDENTIALS_DIRECTORY")
-        .process_group(0);
-    command
-}
-
+/// `albs-node buildroot gc`.
 fn arguments(own: &Own) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["buildroot".into(), "gc".into()];
     let mut option = |name: &str, value: OsString| arguments.extend([name.into(), value]);

@@ -240,12 +240,15 @@ impl Effective {
         Some(self.settings.get(&resource)?.number? as u64)
     }
 
+    /// The limit of a resource, rounded down; none if there is no limit.
+    fn limit(&self, resource: Resource) -> Option<Limit<u64>> {
+        let required = self.settings.get(&resource)?.required;
+        Some(Limit { value: self.number(resource)?, required })
+    }
+
     /// The part that control groups enforce.
     pub fn limits(&self) -> Limits {
-        let limit = |resource| {
-            let setting = self.settings.get(&resource)?;
-            Some(Limit { value: setting.number? as u64, required: setting.required })
-        };
+        let limit = |resource| self.limit(resource);
         Limits {
             memory_bytes: limit(Resource::Memory),
             memory_high_bytes: limit(Resource::MemoryHigh),
@@ -274,11 +277,7 @@ impl Effective {
     pub fn rlimits(&self) -> Vec<(&'static str, Limit<u64>)> {
         [(Resource::OpenFiles, "NOFILE"), (Resource::FileSize, "FSIZE")]
             .into_iter()
-            .filter_map(|(resource, name)| {
-                let setting = self.settings.get(&resource)?;
-                let limit = Limit { value: setting.number? as u64, required: setting.required };
-                Some((name, limit))
-            })
+            .filter_map(|(resource, name)| Some((name, self.limit(resource)?)))
             .collect()
     }
 }

@@ -74,7 +74,6 @@ fn classify_in(
         source: None,
     };
     let hit = |name, value, used| Some(Hit { name, value, used });
-    let seconds = Some(outcome.seconds as u64);
     match &outcome.exit {
         Exit::TimedOut => {
             let mut text = format!(
@@ -86,7 +85,7 @@ fn classify_in(
                 text += &format!(", at its limit of {} processes", limit.value);
             }
             Some(Failure {
-                limit: hit(Resource::Timeout, None, seconds),
+                limit: hit(Resource::Timeout, None, Some(outcome.seconds as u64)),
                 ..failure(Class::Timeout, status::TIMEOUT, text)
             })
         }
